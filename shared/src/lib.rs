@@ -1,0 +1,16 @@
+//! What the functions `request`, `confirm` and `mailer` have in common.
+//!
+//! Each module is one noun of the flow. A function's own `lib.rs` puts them in order; `manage`
+//! and the tests use the same ones.
+
+pub mod address;
+pub mod aws;
+pub mod http;
+pub mod lambda;
+pub mod log;
+pub mod mail;
+pub mod password;
+pub mod pwned;
+pub mod settings;
+pub mod tables;
+pub mod token;

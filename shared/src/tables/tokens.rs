@@ -1,0 +1,101 @@
+//! The tokens that are outstanding, each under the digest of its text.
+
+use aws_sdk_dynamodb::Client as DynamoDb;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{Item, get_number, get_string, get_time, millis, number, string};
+use crate::{address::EmailAddress, aws::AwsError, token::TokenDigest};
+
+/// What is known of a token.
+#[derive(Debug, Clone)]
+pub struct TokenRow {
+    /// Whose password it may set.
+    pub email: EmailAddress,
+    /// The account's name, so that a new password can be checked against it without reading the
+    /// users table.
+    pub name: Option<String>,
+    /// When it was mailed.
+    pub issued_at: DateTime<Utc>,
+    /// When it stops to hold, to the second.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl TokenRow {
+    /// A token mailed `now` that holds for `ttl`.
+    #[must_use]
+    pub fn new(email: EmailAddress, name: Option<String>, now: DateTime<Utc>, ttl: TimeDelta) -> Self {
+        Self { email, name, issued_at: now, expires_at: now + ttl }
+    }
+
+    /// Whether it still holds. TTL deletes up to days late, so the table's word is not enough.
+    #[must_use]
+    pub fn is_valid_at(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.timestamp() > now.timestamp()
+    }
+
+    fn from_item(item: &Item) -> Option<Self> {
+        Some(Self {
+            email: EmailAddress::parse(&get_string(item, "email")?).ok()?,
+            name: get_string(item, "name"),
+            issued_at: get_time(item, "issued_at")?,
+            expires_at: DateTime::from_timestamp(get_number(item, "expires_at")?, 0)?,
+        })
+    }
+}
+
+/// The tokens table.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    client: DynamoDb,
+    table: String,
+}
+
+impl Tokens {
+    /// The tokens in `table`.
+    #[must_use]
+    pub fn new(client: DynamoDb, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// Keeps a token's digest. The token itself is kept nowhere.
+    pub async fn put(&self, digest: &TokenDigest, row: &TokenRow) -> Result<(), AwsError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item(digest, row)))
+            .send()
+            .await
+            .map_err(|error| AwsError::new("PutItem tokens", &error))?;
+        Ok(())
+    }
+
+    /// The row under `digest`; `None` for one that was never there, was used or has gone.
+    ///
+    /// The read is consistent: the mail may arrive within the second.
+    pub async fn get(&self, digest: &TokenDigest) -> Result<Option<TokenRow>, AwsError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("token_digest", string(digest.as_str()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| AwsError::new("GetItem tokens", &error))?;
+        Ok(found.item.as_ref().and_then(TokenRow::from_item))
+    }
+}
+
+fn item(digest: &TokenDigest, row: &TokenRow) -> Item {
+    let mut item: Item = [
+        ("token_digest".to_owned(), string(digest.as_str())),
+        ("email".to_owned(), string(row.email.as_str())),
+        ("issued_at".to_owned(), millis(row.issued_at)),
+        ("expires_at".to_owned(), number(row.expires_at.timestamp())),
+    ]
+    .into();
+    if let Some(name) = &row.name {
+        item.insert("name".to_owned(), string(name));
+    }
+    item
+}

@@ -1,0 +1,258 @@
+//! The users, and how many mails each may still be sent.
+
+use aws_sdk_dynamodb::{
+    Client as DynamoDb,
+    operation::{put_item::PutItemError, update_item::UpdateItemError},
+    types::AttributeValue,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+
+use super::{Item, get_bool, get_number, get_string, get_time, millis, number, string};
+use crate::{
+    address::{EmailAddress, hex},
+    aws::AwsError,
+    settings::MailBudget,
+};
+
+/// The span in which [`MailBudget::per_hour`] counts.
+const HOUR: TimeDelta = TimeDelta::hours(1);
+
+/// A user's row.
+#[derive(Clone)]
+pub struct User {
+    /// The key: the canonical address.
+    pub email: EmailAddress,
+    /// The address as it was registered; mail goes there, never to what somebody typed.
+    pub mail_to: String,
+    /// The application's own name for the user.
+    pub user_id: String,
+    /// What the mails call them.
+    pub name: Option<String>,
+    /// The language that they read, as a tag such as `pt-BR`.
+    pub locale: Option<String>,
+    /// A PHC string; `None` for somebody who has never set a password.
+    pub password_hash: Option<String>,
+    /// When the password was last set.
+    pub password_changed_at: Option<DateTime<Utc>>,
+    /// Grows by one with every change of the password; a session of an older epoch is over.
+    pub session_epoch: i64,
+    /// Whether the account may sign in and be recovered. A row without the attribute is active.
+    pub is_active: bool,
+    /// Whether they may use the admin panel.
+    pub is_superuser: bool,
+    /// When the row was made.
+    pub created_at: Option<DateTime<Utc>>,
+    /// The mails of the last hour that counted against the budget, oldest first.
+    pub recovery_mails: Vec<SentMail>,
+    /// How many mails there have ever been; every write of the budget is conditional on it.
+    pub recovery_mail_count: i64,
+}
+
+/// One mail that was taken from the budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentMail {
+    /// The event that it answers.
+    pub event: MailEvent,
+    /// When the budget was taken.
+    pub at: DateTime<Utc>,
+}
+
+/// The name of one event of the outbox, in a form that says nothing about the client in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailEvent(String);
+
+impl MailEvent {
+    /// The event of the outbox row `id` at its `count`.
+    #[must_use]
+    pub fn new(id: &str, count: i64) -> Self {
+        Self(hex(&Sha256::digest(format!("{id}#{count}"))[..16]))
+    }
+}
+
+/// What became of a mail's claim on the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// The mail may be sent: for the first time, or again after a failure.
+    Granted,
+    /// There have been too many.
+    Spent,
+    /// The row has changed since it was read: read it again.
+    Changed,
+}
+
+/// The users table.
+#[derive(Debug, Clone)]
+pub struct Users {
+    client: DynamoDb,
+    table: String,
+}
+
+impl Users {
+    /// The users in `table`.
+    #[must_use]
+    pub fn new(client: DynamoDb, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// The user under `email`, by a consistent read.
+    pub async fn get(&self, email: &EmailAddress) -> Result<Option<User>, AwsError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("email", string(email.as_str()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| AwsError::new("GetItem users", &error))?;
+        Ok(found.item.as_ref().and_then(User::from_item))
+    }
+
+    /// Adds `user`; `false` where the address is taken, and nothing is changed.
+    pub async fn create(&self, user: &User) -> Result<bool, AwsError> {
+        let written = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(user.to_item()))
+            .condition_expression("attribute_not_exists(email)")
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(false)
+            }
+            Err(error) => Err(AwsError::new("PutItem users", &error)),
+        }
+    }
+
+    /// One page of users of at most `limit`, in no order, and the address to go on from.
+    pub async fn page(
+        &self,
+        after: Option<&EmailAddress>,
+        limit: i32,
+    ) -> Result<(Vec<User>, Option<EmailAddress>), AwsError> {
+        let start = after.map(|email| Item::from([("email".to_owned(), string(email.as_str()))]));
+        let scanned = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .limit(limit)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| AwsError::new("Scan users", &error))?;
+        let next = scanned.last_evaluated_key.as_ref().and_then(|key| get_string(key, "email"));
+        let users = scanned.items.unwrap_or_default().iter().filter_map(User::from_item).collect();
+        Ok((users, next.and_then(|email| EmailAddress::parse(&email).ok())))
+    }
+
+    /// Takes one mail, the answer to `event`, from the budget of `user` as it was read.
+    ///
+    /// Idempotent by event: an event that took its mail before is granted it again, or a mail
+    /// whose sending failed would be lost to its own cool-down.
+    pub async fn take_mail(
+        &self,
+        user: &User,
+        event: &MailEvent,
+        budget: MailBudget,
+        now: DateTime<Utc>,
+    ) -> Result<Budget, AwsError> {
+        if user.recovery_mails.iter().any(|mail| mail.event == *event) {
+            return Ok(Budget::Granted);
+        }
+        let mut mails: Vec<SentMail> =
+            user.recovery_mails.iter().filter(|mail| now - mail.at < HOUR).cloned().collect();
+        let is_cooling_down = mails.iter().any(|mail| now - mail.at < budget.cooldown);
+        if is_cooling_down || mails.len() >= budget.per_hour {
+            return Ok(Budget::Spent);
+        }
+        mails.push(SentMail { event: event.clone(), at: now });
+        self.store_mails(user, &mails).await
+    }
+
+    async fn store_mails(&self, user: &User, mails: &[SentMail]) -> Result<Budget, AwsError> {
+        let written = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("email", string(user.email.as_str()))
+            .condition_expression(
+                "attribute_exists(email) AND (attribute_not_exists(is_active) OR is_active = :true) \
+                 AND (attribute_not_exists(recovery_mail_count) OR recovery_mail_count = :seen)",
+            )
+            .update_expression("SET recovery_mails = :mails, recovery_mail_count = :count")
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .expression_attribute_values(":seen", number(user.recovery_mail_count))
+            .expression_attribute_values(":count", number(user.recovery_mail_count + 1))
+            .expression_attribute_values(":mails", AttributeValue::L(mails.iter().map(SentMail::to_value).collect()))
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(Budget::Granted),
+            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
+                Ok(Budget::Changed)
+            }
+            Err(error) => Err(AwsError::new("UpdateItem users", &error)),
+        }
+    }
+}
+
+impl User {
+    fn from_item(item: &Item) -> Option<Self> {
+        let email = get_string(item, "email")?;
+        let mails = item.get("recovery_mails").and_then(|value| value.as_l().ok());
+        Some(Self {
+            email: EmailAddress::parse(&email).ok()?,
+            mail_to: get_string(item, "mail_to").unwrap_or(email),
+            user_id: get_string(item, "user_id").unwrap_or_default(),
+            name: get_string(item, "name").filter(|name| !name.is_empty()),
+            locale: get_string(item, "locale"),
+            password_hash: get_string(item, "password_hash"),
+            password_changed_at: get_time(item, "password_changed_at"),
+            session_epoch: get_number(item, "session_epoch").unwrap_or(0),
+            is_active: get_bool(item, "is_active").unwrap_or(true),
+            is_superuser: get_bool(item, "is_superuser").unwrap_or(false),
+            created_at: get_time(item, "created_at"),
+            recovery_mails: mails.into_iter().flatten().filter_map(SentMail::from_value).collect(),
+            recovery_mail_count: get_number(item, "recovery_mail_count").unwrap_or(0),
+        })
+    }
+
+    fn to_item(&self) -> Item {
+        let mut item: Item = [
+            ("email".to_owned(), string(self.email.as_str())),
+            ("mail_to".to_owned(), string(&self.mail_to)),
+            ("user_id".to_owned(), string(&self.user_id)),
+            ("session_epoch".to_owned(), number(self.session_epoch)),
+            ("is_active".to_owned(), AttributeValue::Bool(self.is_active)),
+            ("is_superuser".to_owned(), AttributeValue::Bool(self.is_superuser)),
+        ]
+        .into();
+        let optional = [("name", &self.name), ("locale", &self.locale), ("password_hash", &self.password_hash)];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                item.insert(name.to_owned(), string(value));
+            }
+        }
+        for (name, at) in [("created_at", self.created_at), ("password_changed_at", self.password_changed_at)] {
+            if let Some(at) = at {
+                item.insert(name.to_owned(), millis(at));
+            }
+        }
+        item
+    }
+}
+
+impl SentMail {
+    fn to_value(&self) -> AttributeValue {
+        AttributeValue::M([("event".to_owned(), string(&self.event.0)), ("at".to_owned(), millis(self.at))].into())
+    }
+
+    fn from_value(value: &AttributeValue) -> Option<Self> {
+        let item = value.as_m().ok()?;
+        Some(Self { event: MailEvent(get_string(item, "event")?), at: get_time(item, "at")? })
+    }
+}
