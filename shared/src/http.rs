@@ -10,7 +10,7 @@ use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use lambda_http::Body;
 
-pub use body::{Field, MAX_BODY_BYTES, read_fields};
+pub use body::{Field, MAX_BODY_BYTES, read_fields, required};
 pub use client::{Client, client};
 pub use problem::{Problem, WeaknessDetail};
 

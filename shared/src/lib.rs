@@ -9,8 +9,12 @@ pub mod http;
 pub mod lambda;
 pub mod log;
 pub mod mail;
+pub mod messages;
 pub mod password;
 pub mod pwned;
 pub mod settings;
 pub mod tables;
 pub mod token;
+
+pub use aws_sdk_dynamodb::Client as DynamoDb;
+pub use aws_types::SdkConfig;

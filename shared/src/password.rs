@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn sixty_four_characters_and_more_are_accepted() {
-        let long: String = (0..64).map(|i| char::from(b'!' + (i * 37 % 94))).collect();
+        let long: String = (0..64_u32).map(|i| char::from(b'!' + u8::try_from(i * 37 % 94).expect("under 94"))).collect();
         assert_eq!(weaknesses(&long), []);
         assert_eq!(weaknesses(&long.repeat(4)), []);
         assert_eq!(weaknesses(&format!("{}x", long.repeat(4))), [Weakness::TooLong]);

@@ -1,1 +1,215 @@
-//! x
+//! The outbox's stream: what is owed a mail gets one.
+//!
+//! Records are handled in their order. The first that fails for a reason that may pass is
+//! reported with all those behind it, and Lambda delivers them again; what can never succeed is
+//! counted and left behind, so that it does not hold up the others.
+
+mod record;
+mod ses;
+
+use chrono::{DateTime, Utc};
+use rand::TryCryptoRng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::{
+    DynamoDb, SdkConfig,
+    aws::AwsError,
+    log,
+    mail::{self, Letterhead},
+    settings::{Environment, MailerSettings},
+    tables::{Budget, Kind, MailEvent, TokenRow, Tokens, User, Users},
+    token::ResetToken,
+};
+use tokio::time::Instant;
+
+use record::Owed;
+use ses::{SendError, Sender};
+
+/// How often a budget is taken anew when another mail to the account came in between.
+const BUDGET_TRIES: usize = 3;
+
+/// What the handler needs, made once at the start.
+pub struct App {
+    users: Users,
+    tokens: Tokens,
+    sender: Sender,
+    settings: MailerSettings,
+}
+
+impl App {
+    /// Puts the settings and the clients to use; `aws` and `env` are for SES.
+    #[must_use]
+    pub fn new(settings: MailerSettings, dynamodb: DynamoDb, aws: &SdkConfig, env: &Environment<'_>) -> Self {
+        Self {
+            users: Users::new(dynamodb.clone(), settings.users_table.clone()),
+            tokens: Tokens::new(dynamodb, settings.tokens_table.clone()),
+            sender: Sender::new(&settings, aws, env),
+            settings,
+        }
+    }
+}
+
+/// A batch of stream records, each read by itself: one that is not as expected must not stop
+/// the others.
+#[derive(Deserialize)]
+pub struct Batch {
+    #[serde(rename = "Records")]
+    records: Vec<Value>,
+}
+
+/// The records to deliver again (`ReportBatchItemFailures`).
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    /// Empty where all is done.
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+/// One record to deliver again.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// The record's sequence number.
+    pub item_identifier: String,
+}
+
+/// Why a record has to come again.
+#[derive(Debug, thiserror::Error)]
+enum Retry {
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("no random token: {0}")]
+    Random(String),
+}
+
+/// What became of a record that need not come again.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Sent,
+    /// Nothing to send, and why.
+    Skipped(&'static str),
+    /// SES takes no mail for this address.
+    Refused,
+}
+
+/// Handles one batch. After `half_time`, if one is given, what is left is handed back rather
+/// than begun: a batch that is cut off by the function's timeout comes again as a whole, and
+/// its first mails with it.
+pub async fn handle<R: TryCryptoRng>(
+    app: &App,
+    batch: Batch,
+    now: DateTime<Utc>,
+    half_time: Option<Instant>,
+    rng: &mut R,
+) -> BatchResponse {
+    for (index, record) in batch.records.iter().enumerate() {
+        if index > 0 && half_time.is_some_and(|half_time| Instant::now() > half_time) {
+            tracing::warn!("half of the time is over; the rest of the batch is handed back");
+            return failures(&batch.records[index..]);
+        }
+        match deliver(app, record, now, rng).await {
+            Ok(Outcome::Sent) => log::count("mails_sent", 1),
+            Ok(Outcome::Refused) => log::count("mails_failed", 1),
+            Ok(Outcome::Skipped(reason)) => {
+                log::count("mails_skipped", 1);
+                tracing::info!(reason, "no mail");
+            }
+            Err(error) => {
+                log::count("mails_failed", 1);
+                tracing::error!(%error, "the mail has to be tried again");
+                return failures(&batch.records[index..]);
+            }
+        }
+    }
+    BatchResponse::default()
+}
+
+fn failures(records: &[Value]) -> BatchResponse {
+    let failure = |item_identifier| BatchItemFailure { item_identifier };
+    BatchResponse { batch_item_failures: records.iter().filter_map(record::sequence_number).map(failure).collect() }
+}
+
+async fn deliver<R: TryCryptoRng>(
+    app: &App,
+    record: &Value,
+    now: DateTime<Utc>,
+    rng: &mut R,
+) -> Result<Outcome, Retry> {
+    let Some(owed) = Owed::read(record) else { return Ok(Outcome::Skipped("not a record of the outbox")) };
+    match owed.kind {
+        Kind::ResetRequested => send_link(app, &owed, now, rng).await,
+        Kind::PasswordChanged => send_notice(app, &owed).await,
+    }
+}
+
+/// Takes the mail from the account's budget, keeps a new token's digest, sends the link: in
+/// this order, so that what was sent always works and what was not sent costs nobody anything.
+async fn send_link<R: TryCryptoRng>(
+    app: &App,
+    owed: &Owed,
+    now: DateTime<Utc>,
+    rng: &mut R,
+) -> Result<Outcome, Retry> {
+    let user = match find_and_charge(app, owed, now).await? {
+        Ok(user) => user,
+        Err(reason) => return Ok(Outcome::Skipped(reason)),
+    };
+    let token = ResetToken::generate(rng).map_err(|error| Retry::Random(error.to_string()))?;
+    let row = TokenRow::new(user.email.clone(), user.name.clone(), now, app.settings.token_ttl);
+    app.tokens.put(&token.digest(), &row).await?;
+    let link = mail::reset_link(&app.settings.reset_url, &user.email, &token);
+    let letter = mail::reset(&letterhead(app, &user), &link, &token, row.expires_at);
+    Ok(send(app, owed, &user, &letter).await?)
+}
+
+async fn send_notice(app: &App, owed: &Owed) -> Result<Outcome, Retry> {
+    let Some(user) = app.users.get(&owed.email).await? else {
+        return Ok(Outcome::Skipped("the account is gone"));
+    };
+    let letter = mail::changed(&letterhead(app, &user), owed.at);
+    Ok(send(app, owed, &user, &letter).await?)
+}
+
+/// The user whom the mail is for, with the mail taken from their budget; or why there is none.
+async fn find_and_charge(app: &App, owed: &Owed, now: DateTime<Utc>) -> Result<Result<User, &'static str>, AwsError> {
+    let event = MailEvent::new(&owed.id, owed.count);
+    for _ in 0..BUDGET_TRIES {
+        let Some(user) = app.users.get(&owed.email).await? else { return Ok(Err("unknown address")) };
+        if !user.is_active {
+            return Ok(Err("inactive account"));
+        }
+        match app.users.take_mail(&user, &event, app.settings.budget, now).await? {
+            Budget::Granted => return Ok(Ok(user)),
+            Budget::Spent => return Ok(Err("budget spent")),
+            Budget::Changed => {}
+        }
+    }
+    Err(AwsError::of("UpdateItem users", "other mails to the account came in between"))
+}
+
+async fn send(app: &App, owed: &Owed, user: &User, letter: &mail::Mail) -> Result<Outcome, SendError> {
+    let account = user.email.digest();
+    match app.sender.send(&user.mail_to, owed.kind, letter).await {
+        Ok(()) => {
+            tracing::info!(account, kind = owed.kind.as_str(), "a mail was sent");
+            Ok(Outcome::Sent)
+        }
+        Err(SendError::Refused(error)) => {
+            tracing::warn!(account, %error, "SES takes no mail for the address");
+            Ok(Outcome::Refused)
+        }
+        Err(later) => Err(later),
+    }
+}
+
+fn letterhead<'a>(app: &'a App, user: &'a User) -> Letterhead<'a> {
+    Letterhead {
+        app_name: &app.settings.app_name,
+        support_url: app.settings.support_url.as_ref(),
+        name: user.name.as_deref(),
+        mail_to: &user.mail_to,
+        locale: user.locale.as_deref(),
+    }
+}

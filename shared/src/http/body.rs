@@ -47,6 +47,11 @@ pub async fn read_fields<const N: usize>(
     fields.finish()
 }
 
+/// The value of the field `name`, which has to be there.
+pub fn required(name: &str, field: Option<Field>) -> Result<Field, Problem> {
+    field.ok_or_else(|| Problem::InvalidParams(format!("{name} is missing; send it.")))
+}
+
 enum Format {
     /// No body and no word about its format.
     Empty,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{chain, json as respond};
-use crate::{aws::AwsError, password::{HashError, Weakness}};
+use crate::{address::InvalidAddress, aws::AwsError, password::{HashError, Weakness}};
 
 /// Every way in which a request can fail. The one place that maps a failure to HTTP.
 #[derive(Debug)]
@@ -135,6 +135,12 @@ impl Problem {
             _ => {}
         }
         response
+    }
+}
+
+impl From<InvalidAddress> for Problem {
+    fn from(_: InvalidAddress) -> Self {
+        Self::InvalidParams("email has to be one e-mail address, such as ada@example.com.".to_owned())
     }
 }
 

@@ -1,0 +1,92 @@
+//! One record of the outbox's stream, as Lambda delivers it.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use shared::{address::EmailAddress, tables::Kind};
+
+/// What a record says is owed.
+pub(crate) struct Owed {
+    pub(crate) id: String,
+    pub(crate) count: i64,
+    pub(crate) kind: Kind,
+    pub(crate) email: EmailAddress,
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl Owed {
+    /// Reads a record; `None` for one that owes no mail: a deletion, a row of another kind, or
+    /// something else altogether.
+    pub(crate) fn read(record: &Value) -> Option<Self> {
+        if !matches!(record["eventName"].as_str()?, "INSERT" | "MODIFY") {
+            return None;
+        }
+        let row = &record["dynamodb"]["NewImage"];
+        let string = |name: &str| row[name]["S"].as_str();
+        let number = |name: &str| row[name]["N"].as_str()?.parse::<i64>().ok();
+        Some(Self {
+            id: string("id")?.to_owned(),
+            count: number("count")?,
+            kind: Kind::parse(string("kind")?)?,
+            email: EmailAddress::parse(string("email")?).ok()?,
+            at: DateTime::from_timestamp_millis(number("at")?)?,
+        })
+    }
+}
+
+/// The name under which a record is reported for another delivery.
+pub(crate) fn sequence_number(record: &Value) -> Option<String> {
+    Some(record["dynamodb"]["SequenceNumber"].as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn record() -> Value {
+        json!({
+            "eventName": "INSERT",
+            "dynamodb": {
+                "SequenceNumber": "100",
+                "NewImage": {
+                    "id": { "S": "request#192.0.2.1#0" },
+                    "count": { "N": "1" },
+                    "kind": { "S": "reset_requested" },
+                    "email": { "S": "ada@example.com" },
+                    "at": { "N": "1790000000000" },
+                },
+            },
+        })
+    }
+
+    #[test]
+    fn a_row_of_the_outbox_is_read() {
+        let owed = Owed::read(&record()).expect("a row of the outbox");
+        assert_eq!((owed.id.as_str(), owed.count, owed.kind), ("request#192.0.2.1#0", 1, Kind::ResetRequested));
+        assert_eq!(owed.email.as_str(), "ada@example.com");
+        assert_eq!(sequence_number(&record()).as_deref(), Some("100"));
+    }
+
+    #[test]
+    fn anything_else_is_none() {
+        for (pointer, value) in [
+            ("/eventName", json!("REMOVE")),
+            ("/eventName", json!(null)),
+            ("/dynamodb", json!([])),
+            ("/dynamodb/NewImage", json!("row")),
+            ("/dynamodb/NewImage/kind", json!({ "S": "greeting" })),
+            ("/dynamodb/NewImage/kind", json!(null)),
+            ("/dynamodb/NewImage/email", json!({ "N": "1" })),
+            ("/dynamodb/NewImage/email", json!({ "S": "nobody" })),
+            ("/dynamodb/NewImage/count", json!({ "N": "many" })),
+            ("/dynamodb/NewImage/at", json!({ "N": "9223372036854775807" })),
+        ] {
+            let mut record = record();
+            *record.pointer_mut(pointer).expect("is there") = value;
+            assert!(Owed::read(&record).is_none(), "{pointer}");
+        }
+        for record in [json!(null), json!(1), json!([]), json!({})] {
+            assert!(Owed::read(&record).is_none());
+        }
+    }
+}
