@@ -47,8 +47,8 @@ where
     } else {
         Problem::MethodNotAllowed.into_response()
     };
+    response = secured(response);
     let headers = response.headers_mut();
-    headers.extend(SECURITY_HEADERS);
     if cors.is_on() {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
@@ -56,6 +56,13 @@ where
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     }
+    response
+}
+
+/// `response` with the headers that every answer has.
+#[must_use]
+pub fn secured(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().extend(SECURITY_HEADERS);
     response
 }
 

@@ -1,0 +1,356 @@
+//! The command line.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    path::PathBuf,
+};
+
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shared::{
+    address::EmailAddress,
+    password::Password,
+    settings::{Environment, TableNames},
+    tables::{User, Users},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    database::{self, Connection, Target},
+    demo,
+    runserver::{self, RunserverArgs},
+    tables,
+    users::{self, NewUser, PasswordRules},
+};
+
+/// Account recovery: the whole system on this machine, its tables and its users.
+///
+/// Without a command it is `runserver`. The commands work on the embedded database, that of a
+/// running `runserver` if there is one; on another DynamoDB where AWS_ENDPOINT_URL_DYNAMODB is
+/// set; and on AWS with --aws.
+#[derive(Parser)]
+#[command(name = "manage", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    runserver: RunserverArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything: API, inbox, DynamoDB, SES, mailer
+    Runserver(RunserverArgs),
+    /// Make the tables that are missing; change none that is there
+    Migrate(DatabaseArgs),
+    /// Add a user who may use the admin panel
+    Createsuperuser(CreateSuperuser),
+    /// Add, list and show users
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Walk through a whole reset in memory and check each step
+    Demo,
+}
+
+#[derive(Subcommand)]
+enum UsersCommand {
+    /// Add a user, who can set a first password by mail
+    Add(AddUser),
+    /// List all users
+    List {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show one user
+    Show {
+        /// The user's address
+        email: String,
+        #[command(flatten)]
+        database: DatabaseArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// Which database a command works on.
+#[derive(Args)]
+pub(crate) struct DatabaseArgs {
+    /// Work on AWS, with the credentials and the region that the AWS tools would use
+    #[arg(long)]
+    aws: bool,
+    /// The port of the embedded DynamoDB of a running `runserver`
+    #[arg(long, default_value_t = runserver::DYNAMODB_PORT, value_name = "PORT")]
+    dynamodb_port: u16,
+    /// The folder of the embedded database
+    #[arg(long, value_name = "FOLDER", default_value_os_t = database::default_data_folder())]
+    data: PathBuf,
+}
+
+#[derive(Args)]
+struct OutputArgs {
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Args)]
+struct Person {
+    /// What the mails call them
+    #[arg(long)]
+    name: Option<String>,
+    /// The language that they read, such as en, pt-BR or es
+    #[arg(long, value_name = "TAG")]
+    locale: Option<String>,
+    /// Read the password from standard input, one line
+    #[arg(long)]
+    password_stdin: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Args)]
+struct CreateSuperuser {
+    /// Their address; asked for unless it is given
+    #[arg(long)]
+    email: Option<String>,
+    #[command(flatten)]
+    person: Person,
+}
+
+#[derive(Args)]
+struct AddUser {
+    /// Their address
+    email: String,
+    /// They may use the admin panel
+    #[arg(long)]
+    superuser: bool,
+    /// They may neither sign in nor be recovered
+    #[arg(long)]
+    inactive: bool,
+    #[command(flatten)]
+    person: Person,
+}
+
+/// Does what the command line asks for.
+pub async fn run(cli: Cli) -> Result<()> {
+    match cli.command.unwrap_or(Command::Runserver(cli.runserver)) {
+        Command::Runserver(args) => runserver::run(args).await,
+        Command::Migrate(args) => migrate(args).await,
+        Command::Createsuperuser(args) => create_superuser(args).await,
+        Command::Users(UsersCommand::Add(args)) => add_user(args).await,
+        Command::Users(UsersCommand::List { database, output }) => list_users(database, output.output).await,
+        Command::Users(UsersCommand::Show { email, database, output }) => {
+            show_user(&email, database, output.output).await
+        }
+        Command::Demo => demo::run().await,
+    }
+}
+
+/// A command's database, its tables there.
+struct Session {
+    connection: Connection,
+    names: TableNames,
+}
+
+impl DatabaseArgs {
+    async fn open(self) -> Result<Session> {
+        let target = Target::choose(self.aws, self.dynamodb_port, self.data);
+        let names = TableNames::read(&Environment::process())?;
+        Ok(Session { connection: Connection::open(&target).await?, names })
+    }
+}
+
+impl Session {
+    /// Closes the database whatever `work` came to, and says which one it was where that failed.
+    async fn finish<T>(self, work: Result<T>) -> Result<T> {
+        let place = self.connection.place.clone();
+        self.connection.close().await;
+        work.with_context(|| format!("on {place}"))
+    }
+}
+
+async fn migrate(args: DatabaseArgs) -> Result<()> {
+    let session = args.open().await?;
+    let report = tables::migrate(&session.connection.client, &session.names).await;
+    for (table, is_new) in session.finish(report).await? {
+        println!("{table}: {}", if is_new { "made" } else { "was there" });
+    }
+    Ok(())
+}
+
+async fn create_superuser(args: CreateSuperuser) -> Result<()> {
+    let CreateSuperuser { email, person } = args;
+    let mail_to = match email {
+        Some(email) => email,
+        None => ask("E-mail address: ")?,
+    };
+    let Ok(email) = EmailAddress::parse(&mail_to) else { bail!("{mail_to:?} is not an e-mail address") };
+    let session = person.database.open().await?;
+    let work = async {
+        // Before the password is asked for twice in vain.
+        let users = Users::new(session.connection.client.clone(), session.names.users.clone());
+        if tables::exists(&session.connection.client, &session.names.users).await? && users.get(&email).await?.is_some() {
+            bail!("there is a user with the address {} already; nothing was changed", email.as_str());
+        }
+        let password = if person.password_stdin { password_from_stdin()? } else { ask_password()? };
+        let new = NewUser {
+            mail_to,
+            name: person.name,
+            locale: person.locale,
+            password: Some(password),
+            is_superuser: true,
+            is_active: true,
+        };
+        add(&session, new).await
+    };
+    let work = work.await;
+    let user = session.finish(work).await?;
+    println!("added the superuser {}", user.email.as_str());
+    Ok(())
+}
+
+async fn add_user(args: AddUser) -> Result<()> {
+    let AddUser { email, superuser, inactive, person } = args;
+    let session = person.database.open().await?;
+    let work = async {
+        let new = NewUser {
+            mail_to: email,
+            name: person.name,
+            locale: person.locale,
+            password: person.password_stdin.then(password_from_stdin).transpose()?,
+            is_superuser: superuser,
+            is_active: !inactive,
+        };
+        add(&session, new).await
+    };
+    let work = work.await;
+    let user = session.finish(work).await?;
+    println!("added {}", user.email.as_str());
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge, where the time comes from")]
+async fn add(session: &Session, new: NewUser) -> Result<User> {
+    let Session { connection, names } = session;
+    if !tables::exists(&connection.client, &names.users).await? {
+        tables::migrate(&connection.client, names).await?;
+    }
+    let rules = PasswordRules::read(&Environment::process())?;
+    users::add(&connection.client, &names.users, new, rules, Utc::now()).await
+}
+
+async fn list_users(database: DatabaseArgs, output: Output) -> Result<()> {
+    let session = database.open().await?;
+    let mut listed = Vec::new();
+    let work = async {
+        if !tables::exists(&session.connection.client, &session.names.users).await? {
+            return Ok(());
+        }
+        users::for_each(&session.connection.client, &session.names.users, |user| listed.push(user.clone())).await
+    };
+    let work = work.await;
+    session.finish(work).await?;
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&listed.iter().map(users::to_json).collect::<Vec<_>>())?),
+        Output::Table => print_table(&listed),
+    }
+    Ok(())
+}
+
+async fn show_user(email: &str, database: DatabaseArgs, output: Output) -> Result<()> {
+    let Ok(email) = EmailAddress::parse(email) else { bail!("{email:?} is not an e-mail address") };
+    let session = database.open().await?;
+    let users = Users::new(session.connection.client.clone(), session.names.users.clone());
+    let found = users.get(&email).await.map_err(Into::into);
+    let Some(user) = session.finish(found).await? else { bail!("there is no user with the address {}", email.as_str()) };
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&users::to_json(&user))?),
+        Output::Table => print_user(&user),
+    }
+    Ok(())
+}
+
+fn print_table(listed: &[User]) {
+    if listed.is_empty() {
+        println!("there are no users; add one with `users add ADDRESS`");
+        return;
+    }
+    let width = listed.iter().map(|user| user.mail_to.chars().count()).max().unwrap_or(0).max(7);
+    println!("{:width$}  active  superuser  password changed      name", "address");
+    for user in listed {
+        println!(
+            "{:width$}  {:6}  {:9}  {:20}  {}",
+            user.mail_to,
+            yes(user.is_active),
+            yes(user.is_superuser),
+            time(user.password_changed_at),
+            user.name.as_deref().unwrap_or("-"),
+        );
+    }
+}
+
+fn print_user(user: &User) {
+    let mails: Vec<String> = user.recovery_mails.iter().map(|mail| time(Some(mail.at))).collect();
+    for (label, value) in [
+        ("address", user.mail_to.clone()),
+        ("key", user.email.as_str().to_owned()),
+        ("user id", user.user_id.clone()),
+        ("name", user.name.clone().unwrap_or_else(|| "-".to_owned())),
+        ("language", user.locale.clone().unwrap_or_else(|| "-".to_owned())),
+        ("active", yes(user.is_active).to_owned()),
+        ("superuser", yes(user.is_superuser).to_owned()),
+        ("created", time(user.created_at)),
+        ("password changed", time(user.password_changed_at)),
+        ("session epoch", user.session_epoch.to_string()),
+        ("mails in all", user.recovery_mail_count.to_string()),
+        ("mails that count", if mails.is_empty() { "none".to_owned() } else { mails.join(", ") }),
+    ] {
+        println!("{label:16}  {value}");
+    }
+}
+
+fn yes(truth: bool) -> &'static str {
+    if truth { "yes" } else { "no" }
+}
+
+fn time(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
+
+fn ask(prompt: &str) -> Result<String> {
+    if !io::stdin().is_terminal() {
+        bail!("there is nobody to ask for the address; give it with --email");
+    }
+    print!("{prompt}");
+    io::stdout().flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+fn ask_password() -> Result<Password> {
+    if !io::stdin().is_terminal() {
+        bail!("there is nobody to ask for the password; give it on standard input with --password-stdin");
+    }
+    let once = Zeroizing::new(rpassword::prompt_password("Password: ")?);
+    let again = Zeroizing::new(rpassword::prompt_password("Password again: ")?);
+    if once != again {
+        bail!("the two passwords are not the same; nothing was changed");
+    }
+    Ok(Password::new(&once))
+}
+
+fn password_from_stdin() -> Result<Password> {
+    let mut line = Zeroizing::new(String::new());
+    io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
+    Ok(Password::new(line.trim_end_matches(['\r', '\n'])))
+}

@@ -1,0 +1,99 @@
+//! The local gateway: HTTP requests as API Gateway would hand them to the functions.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{ConnectInfo, Request, State},
+    response::Response,
+    routing::any,
+};
+use chrono::{DateTime, Utc};
+use http_body_util::BodyExt;
+use lambda_http::{
+    Body as LambdaBody, RequestExt,
+    aws_lambda_events::apigw::ApiGatewayV2httpRequestContext,
+    request::RequestContext,
+};
+use rand::rngs::SysRng;
+use shared::http::{MAX_BODY_BYTES, Problem};
+
+/// API Gateway takes no more than this. What is over the functions' own limit is read and
+/// dropped, since a client that is cut off while it sends does not see the answer.
+const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
+
+/// What the routes share.
+#[derive(Clone)]
+pub(crate) struct Functions {
+    pub(crate) request: Arc<request::App>,
+    pub(crate) confirm: Arc<confirm::App>,
+    pub(crate) now: fn() -> DateTime<Utc>,
+}
+
+/// Both resources, with and without a slash at the end, and `other` beside them.
+pub(crate) fn router(functions: Functions, other: Router) -> Router {
+    Router::new()
+        .route("/core/user/forgot-password", any(forgot_password))
+        .route("/core/user/forgot-password/", any(forgot_password))
+        .route("/core/user/change-forgotten-password", any(change_forgotten_password))
+        .route("/core/user/change-forgotten-password/", any(change_forgotten_password))
+        .with_state(functions)
+        .merge(other)
+        .fallback(not_found)
+}
+
+async fn forgot_password(
+    State(functions): State<Functions>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let request = lambda_request(request, peer).await;
+    http_response(request::handle(&functions.request, request, (functions.now)()).await)
+}
+
+async fn change_forgotten_password(
+    State(functions): State<Functions>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let request = lambda_request(request, peer).await;
+    http_response(confirm::handle(&functions.confirm, request, (functions.now)(), &mut SysRng).await)
+}
+
+async fn not_found() -> Response {
+    http_response(shared::http::secured(Problem::NotFound.into_response()))
+}
+
+async fn lambda_request(request: Request, peer: SocketAddr) -> lambda_http::Request {
+    let (parts, body) = request.into_parts();
+    let mut context = ApiGatewayV2httpRequestContext::default();
+    context.http.method = parts.method.clone();
+    context.http.source_ip = Some(peer.ip().to_string());
+    let body = LambdaBody::Binary(read(body).await);
+    lambda_http::Request::from_parts(parts, body).with_request_context(RequestContext::ApiGatewayV2(context))
+}
+
+/// The body, as far as the functions look at it: one byte over their limit is enough for them
+/// to refuse it.
+async fn read(mut body: Body) -> Vec<u8> {
+    let (mut kept, mut read) = (Vec::new(), 0);
+    while let Some(Ok(frame)) = body.frame().await {
+        let data: Bytes = frame.into_data().unwrap_or_default();
+        read += data.len();
+        let room = (MAX_BODY_BYTES + 1).saturating_sub(kept.len());
+        kept.extend_from_slice(&data[..data.len().min(room)]);
+        if read > MAX_READ_BYTES {
+            break;
+        }
+    }
+    kept
+}
+
+fn http_response(response: lambda_http::Response<LambdaBody>) -> Response {
+    response.map(|body| match body {
+        LambdaBody::Text(text) => Body::from(text),
+        LambdaBody::Binary(bytes) => Body::from(bytes),
+        _ => Body::empty(),
+    })
+}

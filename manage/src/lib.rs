@@ -1,0 +1,16 @@
+//! The operator's command, and the whole system on one machine.
+//!
+//! The functions are the ones that Lambda runs; what AWS would provide around them is here in
+//! small: the gateway, DynamoDB and its stream, SES.
+
+pub mod cli;
+pub mod database;
+pub mod demo;
+mod gateway;
+pub mod inbox;
+pub mod local;
+pub mod pump;
+pub mod runserver;
+mod ses;
+pub mod tables;
+pub mod users;

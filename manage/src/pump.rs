@@ -1,0 +1,197 @@
+//! The pump: reads the outbox's stream and feeds the mailer, as Lambda's event source does.
+//!
+//! Its place in the stream is kept in a file, so that a mail that was owed when the process
+//! stopped is sent when it starts again, and none is sent twice.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use aws_sdk_dynamodb::Client as DynamoDb;
+use aws_sdk_dynamodbstreams::{
+    Client as Streams,
+    types::{AttributeValue, Record, Shard, ShardIteratorType},
+};
+use chrono::{DateTime, Utc};
+use rand::rngs::SysRng;
+use serde_json::{Value, json};
+use shared::aws::AwsError;
+use tokio::time::sleep;
+
+/// How long the stream is left alone after it had nothing new.
+const IDLE: Duration = Duration::from_millis(100);
+/// How long a record waits after it failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// Records in a batch, as the template has it.
+const BATCH_SIZE: i32 = 10;
+
+/// Feeds `mailer` from the stream of one table.
+pub struct Pump {
+    streams: Streams,
+    stream_arn: String,
+    mailer: Arc<mailer::App>,
+    now: fn() -> DateTime<Utc>,
+    places: Places,
+}
+
+/// The last record of each shard that is done with.
+#[derive(Default)]
+struct Places {
+    file: Option<PathBuf>,
+    last: BTreeMap<String, String>,
+}
+
+impl Pump {
+    /// A pump of the stream of `table`. `places` is the file that holds its place.
+    pub async fn new(
+        dynamodb: &DynamoDb,
+        streams: Streams,
+        table: &str,
+        mailer: Arc<mailer::App>,
+        now: fn() -> DateTime<Utc>,
+        places: Option<PathBuf>,
+    ) -> Result<Self> {
+        let described = dynamodb.describe_table().table_name(table).send().await;
+        let described = described.map_err(|error| AwsError::new("DescribeTable", &error))?;
+        let stream_arn = described.table.and_then(|table| table.latest_stream_arn);
+        let stream_arn = stream_arn.with_context(|| {
+            format!("the table {table} has no stream; turn one on with the view NEW_IMAGE, or let `migrate` make the table")
+        })?;
+        Ok(Self { streams, stream_arn, mailer, now, places: Places::open(places)? })
+    }
+
+    /// Runs until it is dropped. What fails is logged and tried again.
+    pub async fn run(mut self) {
+        let mut iterators = HashMap::new();
+        loop {
+            match self.turn(&mut iterators).await {
+                Ok(true) => {}
+                Ok(false) => sleep(IDLE).await,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "the stream is read again");
+                    iterators.clear();
+                    sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// One look at every shard; whether there was anything.
+    async fn turn(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<bool> {
+        for shard in self.shards().await? {
+            let Some(id) = shard.shard_id else { continue };
+            if !iterators.contains_key(&id) {
+                let iterator = self.iterator(&id).await?;
+                iterators.insert(id, iterator);
+            }
+        }
+        let mut any = false;
+        for (shard, iterator) in iterators.iter_mut() {
+            let Some(current) = iterator.clone() else { continue };
+            let answer = self.streams.get_records().shard_iterator(current).limit(BATCH_SIZE).send().await;
+            let answer = answer.map_err(|error| AwsError::new("GetRecords", &error))?;
+            let records = answer.records.unwrap_or_default();
+            if !records.is_empty() {
+                any = true;
+                self.deliver(shard, &records).await?;
+            }
+            *iterator = answer.next_shard_iterator;
+        }
+        Ok(any)
+    }
+
+    async fn shards(&self) -> Result<Vec<Shard>> {
+        let answer = self.streams.describe_stream().stream_arn(&self.stream_arn).send().await;
+        let answer = answer.map_err(|error| AwsError::new("DescribeStream", &error))?;
+        Ok(answer.stream_description.and_then(|stream| stream.shards).unwrap_or_default())
+    }
+
+    /// An iterator from where the pump left off in `shard`; from its start where it never was,
+    /// or where the stream no longer reaches back so far.
+    async fn iterator(&self, shard: &str) -> Result<Option<String>> {
+        let request = || self.streams.get_shard_iterator().stream_arn(&self.stream_arn).shard_id(shard);
+        if let Some(last) = self.places.last.get(shard) {
+            let after = request().shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(last);
+            if let Ok(answer) = after.send().await {
+                return Ok(answer.shard_iterator);
+            }
+        }
+        let start = request().shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
+        Ok(start.map_err(|error| AwsError::new("GetShardIterator", &error))?.shard_iterator)
+    }
+
+    /// Hands `records` to the mailer until it is done with all of them.
+    async fn deliver(&mut self, shard: &str, records: &[Record]) -> Result<()> {
+        let mut rest: Vec<Value> = records.iter().map(lambda_record).collect();
+        while !rest.is_empty() {
+            let batch = serde_json::from_value(json!({ "Records": rest }))?;
+            let response = mailer::handle(&self.mailer, batch, (self.now)(), None, &mut SysRng).await;
+            let number = |record: &Value| record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default().to_owned();
+            let failed = response.batch_item_failures.first().map(|failure| failure.item_identifier.clone());
+            let done = rest.iter().position(|record| Some(number(record)) == failed).unwrap_or(rest.len());
+            if let Some(last) = rest.drain(..done).next_back() {
+                self.places.set(shard, number(&last))?;
+            }
+            if !rest.is_empty() {
+                sleep(RETRY).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Places {
+    fn open(file: Option<PathBuf>) -> Result<Self> {
+        let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let last = text.map(|text| serde_json::from_str(&text).unwrap_or_default()).unwrap_or_default();
+        Ok(Self { file, last })
+    }
+
+    fn set(&mut self, shard: &str, sequence_number: String) -> Result<()> {
+        self.last.insert(shard.to_owned(), sequence_number);
+        if let Some(file) = &self.file {
+            // Written beside and moved, so that a crash leaves the old place or the new one.
+            let beside = file.with_extension("new");
+            std::fs::write(&beside, serde_json::to_string(&self.last)?)
+                .and_then(|()| std::fs::rename(&beside, file))
+                .with_context(|| format!("keeping the place in the stream in {}", file.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A stream record in the JSON that Lambda delivers.
+#[must_use]
+pub fn lambda_record(record: &Record) -> Value {
+    let change = record.dynamodb.as_ref();
+    let image = |image: Option<&HashMap<String, AttributeValue>>| -> Value {
+        image.into_iter().flatten().map(|(name, value)| (name.clone(), attribute(value))).collect()
+    };
+    json!({
+        "eventID": record.event_id,
+        "eventName": record.event_name.as_ref().map(aws_sdk_dynamodbstreams::types::OperationType::as_str),
+        "eventVersion": record.event_version,
+        "eventSource": record.event_source,
+        "awsRegion": record.aws_region,
+        "dynamodb": {
+            "Keys": image(change.and_then(|change| change.keys.as_ref())),
+            "NewImage": image(change.and_then(|change| change.new_image.as_ref())),
+            "SequenceNumber": change.and_then(|change| change.sequence_number.as_ref()),
+            "StreamViewType": "NEW_IMAGE",
+        },
+    })
+}
+
+/// The types that a row of the outbox has; any other is null, which no reader takes.
+fn attribute(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::Bool(truth) => json!({ "BOOL": truth }),
+        _ => Value::Null,
+    }
+}
