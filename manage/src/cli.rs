@@ -27,7 +27,7 @@ use crate::{
 /// Account recovery: the whole system on this machine, its tables and its users.
 ///
 /// Without a command it is `runserver`. The commands work on the embedded database, that of a
-/// running `runserver` if there is one; on another DynamoDB where AWS_ENDPOINT_URL_DYNAMODB is
+/// running `runserver` if there is one; on another DynamoDB where `AWS_ENDPOINT_URL_DYNAMODB` is
 /// set; and on AWS with --aws.
 #[derive(Parser)]
 #[command(name = "manage", version, args_conflicts_with_subcommands = true)]
@@ -147,10 +147,14 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Migrate(args) => migrate(args).await,
         Command::Createsuperuser(args) => create_superuser(args).await,
         Command::Users(UsersCommand::Add(args)) => add_user(args).await,
-        Command::Users(UsersCommand::List { database, output }) => list_users(database, output.output).await,
-        Command::Users(UsersCommand::Show { email, database, output }) => {
-            show_user(&email, database, output.output).await
+        Command::Users(UsersCommand::List { database, output }) => {
+            list_users(database, output.output).await
         }
+        Command::Users(UsersCommand::Show {
+            email,
+            database,
+            output,
+        }) => show_user(&email, database, output.output).await,
         Command::Demo => demo::run().await,
     }
 }
@@ -165,7 +169,10 @@ impl DatabaseArgs {
     async fn open(self) -> Result<Session> {
         let target = Target::choose(self.aws, self.dynamodb_port, self.data);
         let names = TableNames::read(&Environment::process())?;
-        Ok(Session { connection: Connection::open(&target).await?, names })
+        Ok(Session {
+            connection: Connection::open(&target).await?,
+            names,
+        })
     }
 }
 
@@ -193,15 +200,29 @@ async fn create_superuser(args: CreateSuperuser) -> Result<()> {
         Some(email) => email,
         None => ask("E-mail address: ")?,
     };
-    let Ok(email) = EmailAddress::parse(&mail_to) else { bail!("{mail_to:?} is not an e-mail address") };
+    let Ok(email) = EmailAddress::parse(&mail_to) else {
+        bail!("{mail_to:?} is not an e-mail address")
+    };
     let session = person.database.open().await?;
     let work = async {
         // Before the password is asked for twice in vain.
-        let users = Users::new(session.connection.client.clone(), session.names.users.clone());
-        if tables::exists(&session.connection.client, &session.names.users).await? && users.get(&email).await?.is_some() {
-            bail!("there is a user with the address {} already; nothing was changed", email.as_str());
+        let users = Users::new(
+            session.connection.client.clone(),
+            session.names.users.clone(),
+        );
+        if tables::exists(&session.connection.client, &session.names.users).await?
+            && users.get(&email).await?.is_some()
+        {
+            bail!(
+                "there is a user with the address {} already; nothing was changed",
+                email.as_str()
+            );
         }
-        let password = if person.password_stdin { password_from_stdin()? } else { ask_password()? };
+        let password = if person.password_stdin {
+            password_from_stdin()?
+        } else {
+            ask_password()?
+        };
         let new = NewUser {
             mail_to,
             name: person.name,
@@ -219,14 +240,22 @@ async fn create_superuser(args: CreateSuperuser) -> Result<()> {
 }
 
 async fn add_user(args: AddUser) -> Result<()> {
-    let AddUser { email, superuser, inactive, person } = args;
+    let AddUser {
+        email,
+        superuser,
+        inactive,
+        person,
+    } = args;
     let session = person.database.open().await?;
     let work = async {
         let new = NewUser {
             mail_to: email,
             name: person.name,
             locale: person.locale,
-            password: person.password_stdin.then(password_from_stdin).transpose()?,
+            password: person
+                .password_stdin
+                .then(password_from_stdin)
+                .transpose()?,
             is_superuser: superuser,
             is_active: !inactive,
         };
@@ -238,7 +267,10 @@ async fn add_user(args: AddUser) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the edge, where the time comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time comes from"
+)]
 async fn add(session: &Session, new: NewUser) -> Result<User> {
     let Session { connection, names } = session;
     if !tables::exists(&connection.client, &names.users).await? {
@@ -255,23 +287,36 @@ async fn list_users(database: DatabaseArgs, output: Output) -> Result<()> {
         if !tables::exists(&session.connection.client, &session.names.users).await? {
             return Ok(());
         }
-        users::for_each(&session.connection.client, &session.names.users, |user| listed.push(user.clone())).await
+        users::for_each(&session.connection.client, &session.names.users, |user| {
+            listed.push(user.clone());
+        })
+        .await
     };
     let work = work.await;
     session.finish(work).await?;
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&listed.iter().map(users::to_json).collect::<Vec<_>>())?),
+        Output::Json => println!(
+            "{}",
+            serde_json::to_string_pretty(&listed.iter().map(users::to_json).collect::<Vec<_>>())?
+        ),
         Output::Table => print_table(&listed),
     }
     Ok(())
 }
 
 async fn show_user(email: &str, database: DatabaseArgs, output: Output) -> Result<()> {
-    let Ok(email) = EmailAddress::parse(email) else { bail!("{email:?} is not an e-mail address") };
+    let Ok(email) = EmailAddress::parse(email) else {
+        bail!("{email:?} is not an e-mail address")
+    };
     let session = database.open().await?;
-    let users = Users::new(session.connection.client.clone(), session.names.users.clone());
+    let users = Users::new(
+        session.connection.client.clone(),
+        session.names.users.clone(),
+    );
     let found = users.get(&email).await.map_err(Into::into);
-    let Some(user) = session.finish(found).await? else { bail!("there is no user with the address {}", email.as_str()) };
+    let Some(user) = session.finish(found).await? else {
+        bail!("there is no user with the address {}", email.as_str())
+    };
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&users::to_json(&user))?),
         Output::Table => print_user(&user),
@@ -284,8 +329,16 @@ fn print_table(listed: &[User]) {
         println!("there are no users; add one with `users add ADDRESS`");
         return;
     }
-    let width = listed.iter().map(|user| user.mail_to.chars().count()).max().unwrap_or(0).max(7);
-    println!("{:width$}  active  superuser  password changed      name", "address");
+    let width = listed
+        .iter()
+        .map(|user| user.mail_to.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(7);
+    println!(
+        "{:width$}  active  superuser  password changed      name",
+        "address"
+    );
     for user in listed {
         println!(
             "{:width$}  {:6}  {:9}  {:20}  {}",
@@ -299,20 +352,34 @@ fn print_table(listed: &[User]) {
 }
 
 fn print_user(user: &User) {
-    let mails: Vec<String> = user.recovery_mails.iter().map(|mail| time(Some(mail.at))).collect();
+    let mails: Vec<String> = user
+        .recovery_mails
+        .iter()
+        .map(|mail| time(Some(mail.at)))
+        .collect();
     for (label, value) in [
         ("address", user.mail_to.clone()),
         ("key", user.email.as_str().to_owned()),
         ("user id", user.user_id.clone()),
         ("name", user.name.clone().unwrap_or_else(|| "-".to_owned())),
-        ("language", user.locale.clone().unwrap_or_else(|| "-".to_owned())),
+        (
+            "language",
+            user.locale.clone().unwrap_or_else(|| "-".to_owned()),
+        ),
         ("active", yes(user.is_active).to_owned()),
         ("superuser", yes(user.is_superuser).to_owned()),
         ("created", time(user.created_at)),
         ("password changed", time(user.password_changed_at)),
         ("session epoch", user.session_epoch.to_string()),
         ("mails in all", user.recovery_mail_count.to_string()),
-        ("mails that count", if mails.is_empty() { "none".to_owned() } else { mails.join(", ") }),
+        (
+            "mails that count",
+            if mails.is_empty() {
+                "none".to_owned()
+            } else {
+                mails.join(", ")
+            },
+        ),
     ] {
         println!("{label:16}  {value}");
     }
@@ -323,7 +390,10 @@ fn yes(truth: bool) -> &'static str {
 }
 
 fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    at.map_or_else(
+        || "never".to_owned(),
+        |at| at.to_rfc3339_opts(SecondsFormat::Secs, true),
+    )
 }
 
 fn ask(prompt: &str) -> Result<String> {
@@ -339,7 +409,9 @@ fn ask(prompt: &str) -> Result<String> {
 
 fn ask_password() -> Result<Password> {
     if !io::stdin().is_terminal() {
-        bail!("there is nobody to ask for the password; give it on standard input with --password-stdin");
+        bail!(
+            "there is nobody to ask for the password; give it on standard input with --password-stdin"
+        );
     }
     let once = Zeroizing::new(rpassword::prompt_password("Password: ")?);
     let again = Zeroizing::new(rpassword::prompt_password("Password again: ")?);
@@ -351,6 +423,9 @@ fn ask_password() -> Result<Password> {
 
 fn password_from_stdin() -> Result<Password> {
     let mut line = Zeroizing::new(String::new());
-    io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("reading the password from standard input")?;
     Ok(Password::new(line.trim_end_matches(['\r', '\n'])))
 }

@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fs::DirBuilder,
     future::IntoFuture,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -27,14 +29,15 @@ const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 /// The file of the embedded database in the data folder.
 const FILE: &str = "dynamodb.sqlite";
 /// How often expired rows are removed, as DynamoDB's TTL does.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 /// How long the question whether a `runserver` is there may take.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// The folder for the local data: under `target/`, wherever the command was called from.
 #[must_use]
 pub fn default_data_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/local")
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).join("target/local")
 }
 
 /// Which DynamoDB to work on.
@@ -83,7 +86,11 @@ impl Connection {
                 let config = aws_sdk_config().await?;
                 let region = config.region().map_or("no region", Region::as_ref);
                 let place = format!("DynamoDB in {region}");
-                Ok(Self { client: DynamoDb::new(&config), place, embedded: None })
+                Ok(Self {
+                    client: DynamoDb::new(&config),
+                    place,
+                    embedded: None,
+                })
             }
             Target::Endpoint(url) => Self::of_url(url, url.clone(), None),
             Target::Embedded { port, data } => {
@@ -101,7 +108,11 @@ impl Connection {
 
     fn of_url(url: &str, place: String, embedded: Option<Embedded>) -> Result<Self> {
         let client = DynamoDb::new(&local_sdk_config(url, &Environment::process())?);
-        Ok(Self { client, place, embedded })
+        Ok(Self {
+            client,
+            place,
+            embedded,
+        })
     }
 
     /// Closes the embedded database, if there is one, so that all is on disk.
@@ -116,14 +127,22 @@ impl Connection {
 /// listens on a laptop does not look at them.
 pub(crate) fn local_sdk_config(url: &str, env: &Environment<'_>) -> Result<SdkConfig> {
     let defaults = local_defaults();
-    let variable = |name: &str| env.get(name).or_else(|| defaults.get(name).map(|value| (*value).to_owned()));
+    let variable = |name: &str| {
+        env.get(name)
+            .or_else(|| defaults.get(name).map(|value| (*value).to_owned()))
+    };
     let config = shared::aws::config(&Environment::new(&variable))?;
     Ok(config.into_builder().endpoint_url(url).build())
 }
 
 /// What a local function needs in its environment where nothing else is set.
 pub(crate) fn local_defaults() -> BTreeMap<&'static str, &'static str> {
-    [("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")].into()
+    [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ]
+    .into()
 }
 
 /// The configuration that the AWS tools would use: profiles, SSO and the rest.
@@ -134,7 +153,9 @@ pub(crate) async fn aws_sdk_config() -> Result<SdkConfig> {
         .load()
         .await;
     if config.region().is_none() {
-        return Err(anyhow!("no AWS region is set; set AWS_REGION or choose a profile with AWS_PROFILE"));
+        return Err(anyhow!(
+            "no AWS region is set; set AWS_REGION or choose a profile with AWS_PROFILE"
+        ));
     }
     Ok(config)
 }
@@ -143,7 +164,10 @@ pub(crate) async fn aws_sdk_config() -> Result<SdkConfig> {
 async fn is_runserver(port: u16) -> bool {
     let ask = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.ok()?;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .await
+            .ok()?;
         let mut answer = String::new();
         stream.take(4096).read_to_string(&mut answer).await.ok()?;
         Some(answer.to_ascii_lowercase().contains("server: dynoxide"))
@@ -163,7 +187,9 @@ impl Embedded {
     /// Serves the database in `data`, or a new one in memory, on `listener`.
     pub fn start(listener: TcpListener, data: Option<&Path>) -> Result<Self> {
         let database = match data {
-            None => Database::memory().map_err(|error| anyhow!("the embedded database: {error}"))?,
+            None => {
+                Database::memory().map_err(|error| anyhow!("the embedded database: {error}"))?
+            }
             Some(data) => open(data)?,
         };
         let address = listener.local_addr()?;
@@ -176,7 +202,12 @@ impl Embedded {
                 tracing::error!(error, "the embedded database has stopped");
             }
         });
-        Ok(Self { address, stop, server, sweeper: tokio::spawn(sweep(database)) })
+        Ok(Self {
+            address,
+            stop,
+            server,
+            sweeper: tokio::spawn(sweep(database)),
+        })
     }
 
     /// Where it listens.
@@ -194,11 +225,24 @@ impl Embedded {
     }
 }
 
+/// Makes the folder `data` where it is missing, for its owner alone: mails with links lie in it.
+pub(crate) fn make_folder(data: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .with_context(|| format!("making the folder {}", data.display()))
+}
+
 fn open(data: &Path) -> Result<Database> {
-    std::fs::create_dir_all(data).with_context(|| format!("making the folder {}", data.display()))?;
+    make_folder(data)?;
     let file = data.join(FILE);
-    let path = file.to_str().with_context(|| format!("the path {} is not UTF-8", file.display()))?;
-    Database::new(path).map_err(|error| anyhow!("opening {path}: {error}. Stop what uses it, or remove it to begin anew"))
+    let path = file
+        .to_str()
+        .with_context(|| format!("the path {} is not UTF-8", file.display()))?;
+    Database::new(path).map_err(|error| {
+        anyhow!("opening {path}: {error}. Stop what uses it, or remove it to begin anew")
+    })
 }
 
 async fn sweep(database: Database) {

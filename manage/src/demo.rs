@@ -32,7 +32,10 @@ const LOOKS: u32 = 500;
 pub async fn run() -> Result<()> {
     let local = Local::start(Options::in_memory()).await?;
     add_demo_user(&local).await?;
-    let demo = Demo { client: Client::builder(TokioExecutor::new()).build_http(), local };
+    let demo = Demo {
+        client: Client::builder(TokioExecutor::new()).build_http(),
+        local,
+    };
     let held = demo.walk().await;
     demo.local.stop().await;
     held?;
@@ -60,13 +63,27 @@ impl Demo {
     }
 
     async fn ask(&self) -> Result<()> {
-        let known = self.post("forgot-password", &json!({ "email": DEMO_ADDRESS })).await?;
-        ensure!(known.worked(), "asking for a mail answered {}", known.status);
+        let known = self
+            .post("forgot-password", &json!({ "email": DEMO_ADDRESS }))
+            .await?;
+        ensure!(
+            known.worked(),
+            "asking for a mail answered {}",
+            known.status
+        );
         say("ask for a mail", "200 {\"worked\": true}");
 
-        let unknown = self.post("forgot-password", &json!({ "email": "nobody@example.com" })).await?;
-        ensure!(unknown.status == known.status && unknown.body == known.body, "an unknown address is answered otherwise");
-        say("ask for an unknown address", "the same answer: it tells nobody who has an account");
+        let unknown = self
+            .post("forgot-password", &json!({ "email": "nobody@example.com" }))
+            .await?;
+        ensure!(
+            unknown.status == known.status && unknown.body == known.body,
+            "an unknown address is answered otherwise"
+        );
+        say(
+            "ask for an unknown address",
+            "the same answer: it tells nobody who has an account",
+        );
         Ok(())
     }
 
@@ -75,41 +92,95 @@ impl Demo {
         ensure!(mail.to == [DEMO_ADDRESS], "the mail went to {:?}", mail.to);
         say("look into the inbox", &format!("\"{}\"", mail.subject));
 
-        let (_, token) = mail.text.split_once("&token=").context("the mail has no link")?;
+        let (_, token) = mail
+            .text
+            .split_once("&token=")
+            .context("the mail has no link")?;
         let token: String = token.chars().take_while(|c| !c.is_whitespace()).collect();
-        ensure!(token.len() == 43, "the token has {} characters", token.len());
-        say("take the link out of it", "a token of 43 characters, behind the # where no log sees it");
+        ensure!(
+            token.len() == 43,
+            "the token has {} characters",
+            token.len()
+        );
+        say(
+            "take the link out of it",
+            "a token of 43 characters, behind the # where no log sees it",
+        );
         Ok(token)
     }
 
     async fn set_password(&self, token: &str) -> Result<()> {
         let weak = self.change(token, WEAK).await?;
-        ensure!(weak.status == StatusCode::UNPROCESSABLE_ENTITY, "a weak password answered {}", weak.status);
-        ensure!(weak.json()["code"] == "weak_password", "a weak password answered {}", weak.json());
-        say("set a weak password", "422 weak_password, and the link still works");
+        ensure!(
+            weak.status == StatusCode::UNPROCESSABLE_ENTITY,
+            "a weak password answered {}",
+            weak.status
+        );
+        ensure!(
+            weak.json()["code"] == "weak_password",
+            "a weak password answered {}",
+            weak.json()
+        );
+        say(
+            "set a weak password",
+            "422 weak_password, and the link still works",
+        );
 
         let strong = self.change(token, STRONG).await?;
-        ensure!(strong.worked(), "a good password answered {}", strong.status);
+        ensure!(
+            strong.worked(),
+            "a good password answered {}",
+            strong.status
+        );
         say("set a good password", "200 {\"worked\": true}");
         Ok(())
     }
 
     async fn look_back(&self, token: &str) -> Result<()> {
-        let users = Users::new(self.local.dynamodb().clone(), self.local.tables().users.clone());
-        let user = users.get(&demo_address()).await?.context("the account is gone")?;
+        let users = Users::new(
+            self.local.dynamodb().clone(),
+            self.local.tables().users.clone(),
+        );
+        let user = users
+            .get(&demo_address())
+            .await?
+            .context("the account is gone")?;
         let hash = user.password_hash.context("the account has no password")?;
-        ensure!(password::verify(&Password::new(STRONG), &hash), "the new password does not work");
-        ensure!(!password::verify(&Password::new(DEMO_PASSWORD), &hash), "the old password still works");
-        say("try both passwords", "the new one works, the old one is dead");
-        ensure!(user.session_epoch == 1, "the session epoch is {}", user.session_epoch);
-        say("look at the session epoch", "it has grown: an application that checks it ends older sessions");
+        ensure!(
+            password::verify(&Password::new(STRONG), &hash),
+            "the new password does not work"
+        );
+        ensure!(
+            !password::verify(&Password::new(DEMO_PASSWORD), &hash),
+            "the old password still works"
+        );
+        say(
+            "try both passwords",
+            "the new one works, the old one is dead",
+        );
+        ensure!(
+            user.session_epoch == 1,
+            "the session epoch is {}",
+            user.session_epoch
+        );
+        say(
+            "look at the session epoch",
+            "it has grown: an application that checks it ends older sessions",
+        );
 
         let again = self.change(token, "another lantern tugboat sonnet").await?;
-        ensure!(again.json()["code"] == "invalid_token", "the link worked twice: {}", again.json());
+        ensure!(
+            again.json()["code"] == "invalid_token",
+            "the link worked twice: {}",
+            again.json()
+        );
         say("use the link again", "400 invalid_token: a link works once");
 
         let notice = self.mail(2).await?;
-        ensure!(notice.to == [DEMO_ADDRESS] && !notice.text.contains("token"), "the notice is not one");
+        ensure!(
+            notice.to == [DEMO_ADDRESS] && !notice.text.contains("token"),
+            "the notice is not one"
+        );
         say("look into the inbox", &format!("\"{}\"", notice.subject));
         Ok(())
     }
@@ -124,7 +195,10 @@ impl Demo {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(fields.to_string()))?;
         let (parts, body) = self.client.request(request).await?.into_parts();
-        Ok(Answer { status: parts.status, body: body.collect().await?.to_bytes() })
+        Ok(Answer {
+            status: parts.status,
+            body: body.collect().await?.to_bytes(),
+        })
     }
 
     /// The newest mail, once there are `count`.

@@ -12,8 +12,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use lambda_http::{
-    Body as LambdaBody, RequestExt,
-    aws_lambda_events::apigw::ApiGatewayV2httpRequestContext,
+    Body as LambdaBody, RequestExt, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext,
     request::RequestContext,
 };
 use rand::rngs::SysRng;
@@ -36,8 +35,14 @@ pub(crate) fn router(functions: Functions, other: Router) -> Router {
     Router::new()
         .route("/core/user/forgot-password", any(forgot_password))
         .route("/core/user/forgot-password/", any(forgot_password))
-        .route("/core/user/change-forgotten-password", any(change_forgotten_password))
-        .route("/core/user/change-forgotten-password/", any(change_forgotten_password))
+        .route(
+            "/core/user/change-forgotten-password",
+            any(change_forgotten_password),
+        )
+        .route(
+            "/core/user/change-forgotten-password/",
+            any(change_forgotten_password),
+        )
         .with_state(functions)
         .merge(other)
         .fallback(not_found)
@@ -58,7 +63,9 @@ async fn change_forgotten_password(
     request: Request,
 ) -> Response {
     let request = lambda_request(request, peer).await;
-    http_response(confirm::handle(&functions.confirm, request, (functions.now)(), &mut SysRng).await)
+    http_response(
+        confirm::handle(&functions.confirm, request, (functions.now)(), &mut SysRng).await,
+    )
 }
 
 async fn not_found() -> Response {
@@ -71,7 +78,8 @@ async fn lambda_request(request: Request, peer: SocketAddr) -> lambda_http::Requ
     context.http.method = parts.method.clone();
     context.http.source_ip = Some(peer.ip().to_string());
     let body = LambdaBody::Binary(read(body).await);
-    lambda_http::Request::from_parts(parts, body).with_request_context(RequestContext::ApiGatewayV2(context))
+    lambda_http::Request::from_parts(parts, body)
+        .with_request_context(RequestContext::ApiGatewayV2(context))
 }
 
 /// The body, as far as the functions look at it: one byte over their limit is enough for them

@@ -58,7 +58,12 @@ impl Inbox {
     /// The inbox in `path`, a mail a line; new where there is no such file.
     pub fn open(path: &Path) -> Result<Self> {
         let context = || format!("the inbox {}", path.display());
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path).with_context(context)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .with_context(context)?;
         let mut mails = Vec::new();
         for line in BufReader::new(&file).lines() {
             // A line that was cut off by a crash is not worth refusing to start for.
@@ -66,7 +71,10 @@ impl Inbox {
                 mails.push(mail);
             }
         }
-        Ok(Self(Arc::new(Mutex::new(Store { mails, file: Some(file) }))))
+        Ok(Self(Arc::new(Mutex::new(Store {
+            mails,
+            file: Some(file),
+        }))))
     }
 
     /// The mails, newest first.
@@ -80,7 +88,8 @@ impl Inbox {
         let mut store = self.store();
         if let Some(file) = &mut store.file {
             let line = serde_json::to_string(&mail)? + "\n";
-            file.write_all(line.as_bytes()).context("writing to the inbox")?;
+            file.write_all(line.as_bytes())
+                .context("writing to the inbox")?;
         }
         store.mails.push(mail);
         Ok(())
@@ -94,7 +103,10 @@ impl Inbox {
 /// The inbox as a page under `/inbox/` and as JSON under `/inbox.json`.
 pub(crate) fn router(inbox: Inbox) -> Router {
     Router::new()
-        .route("/inbox.json", get(async |State(inbox): State<Inbox>| Json(inbox.mails())))
+        .route(
+            "/inbox.json",
+            get(async |State(inbox): State<Inbox>| Json(inbox.mails())),
+        )
         .route("/inbox", get(async || Redirect::permanent("/inbox/")))
         .route("/inbox/", get(page))
         .with_state(inbox)
@@ -107,24 +119,37 @@ struct Page {
 }
 
 async fn page(State(inbox): State<Inbox>) -> impl IntoResponse {
-    let page = Page { mails: inbox.mails() };
+    let page = Page {
+        mails: inbox.mails(),
+    };
     let headers = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        ),
     ];
-    (headers, Html(page.render().expect("writing to a string does not fail")))
+    (
+        headers,
+        Html(page.render().expect("writing to a string does not fail")),
+    )
 }
 
 impl StoredMail {
     /// When it was taken, for people.
     fn time(&self) -> String {
-        DateTime::from_timestamp_millis(self.at).map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+        DateTime::from_timestamp_millis(self.at).map_or_else(String::new, |at| {
+            at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+        })
     }
 
     /// The plain part in pieces, each with whether it is a link.
     fn pieces(&self) -> Vec<(&str, bool)> {
         let is_link = |line: &str| line.starts_with("https://") || line.starts_with("http://");
-        self.text.split_inclusive('\n').map(|line| (line, is_link(line))).collect()
+        self.text
+            .split_inclusive('\n')
+            .map(|line| (line, is_link(line)))
+            .collect()
     }
 }

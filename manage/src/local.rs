@@ -106,16 +106,30 @@ impl Local {
 
         let inbox = open_inbox(&options)?;
         let functions = Functions {
-            request: Arc::new(request::App::new(RequestSettings::read(&env)?, dynamodb.clone())),
-            confirm: Arc::new(confirm::App::new(ConfirmSettings::read(&env)?, dynamodb.clone())?),
+            request: Arc::new(request::App::new(
+                RequestSettings::read(&env)?,
+                dynamodb.clone(),
+            )),
+            confirm: Arc::new(confirm::App::new(
+                ConfirmSettings::read(&env)?,
+                dynamodb.clone(),
+            )?),
             now,
         };
-        let mailer = Arc::new(mailer::App::new(MailerSettings::read(&env)?, dynamodb.clone(), &config, &env));
+        let mailer = Arc::new(mailer::App::new(
+            MailerSettings::read(&env)?,
+            dynamodb.clone(),
+            &config,
+            &env,
+        ));
         let pump = start_pump(&options, &config, &dynamodb, &names, mailer).await?;
 
         let (stop, stopped) = watch::channel(false);
         let api_router = gateway::router(functions, crate::inbox::router(inbox.clone()));
-        let servers = vec![serve(api, api_router, stopped.clone()), serve(ses, ses::router(inbox.clone(), now), stopped)];
+        let servers = vec![
+            serve(api, api_router, stopped.clone()),
+            serve(ses, ses::router(inbox.clone(), now), stopped),
+        ];
         Ok(Self {
             api: api_address,
             ses: ses_address,
@@ -146,7 +160,9 @@ impl Local {
     /// Where DynamoDB listens; that of AWS has no such address.
     #[must_use]
     pub fn dynamodb_url(&self) -> String {
-        self.dynamodb_url.clone().unwrap_or_else(|| "DynamoDB of AWS".to_owned())
+        self.dynamodb_url
+            .clone()
+            .unwrap_or_else(|| "DynamoDB of AWS".to_owned())
     }
 
     /// What a function's process needs in its environment to work on this system.
@@ -195,7 +211,10 @@ impl Local {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the edge, where the time comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time comes from"
+)]
 fn now() -> DateTime<Utc> {
     Utc::now()
 }
@@ -221,12 +240,20 @@ fn environment(
     ses: SocketAddr,
     dynamodb_url: Option<&str>,
 ) -> BTreeMap<String, String> {
-    let mut environment: BTreeMap<String, String> =
-        database::local_defaults().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut environment: BTreeMap<String, String> = database::local_defaults()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     environment.extend([
         ("AWS_ENDPOINT_URL_SESV2".to_owned(), format!("http://{ses}")),
-        ("RESET_URL".to_owned(), format!("http://{api}/core/user/change-forgotten-password/")),
-        ("MAIL_FROM".to_owned(), "Account recovery <no-reply@example.com>".to_owned()),
+        (
+            "RESET_URL".to_owned(),
+            format!("http://{api}/core/user/change-forgotten-password/"),
+        ),
+        (
+            "MAIL_FROM".to_owned(),
+            "Account recovery <no-reply@example.com>".to_owned(),
+        ),
         ("APP_NAME".to_owned(), "Example".to_owned()),
     ]);
     if options.inherit_env {
@@ -243,7 +270,7 @@ fn open_inbox(options: &Options) -> Result<Inbox> {
     match &options.data {
         None => Ok(Inbox::default()),
         Some(data) => {
-            std::fs::create_dir_all(data).with_context(|| format!("making the folder {}", data.display()))?;
+            database::make_folder(data)?;
             Inbox::open(&data.join("inbox.jsonl"))
         }
     }
@@ -260,12 +287,19 @@ async fn start_pump(
         return Ok(None);
     }
     let streams = aws_sdk_dynamodbstreams::Client::new(config);
-    let places = options.data.as_ref().map(|data| data.join("stream-places.json"));
+    let places = options
+        .data
+        .as_ref()
+        .map(|data| data.join("stream-places.json"));
     let pump = Pump::new(dynamodb, streams, &names.outbox, mailer, now, places).await?;
     Ok(Some(tokio::spawn(pump.run())))
 }
 
-fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> JoinHandle<()> {
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;

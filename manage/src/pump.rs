@@ -4,7 +4,7 @@
 //! stopped is sent when it starts again, and none is sent twice.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -61,7 +61,13 @@ impl Pump {
         let stream_arn = stream_arn.with_context(|| {
             format!("the table {table} has no stream; turn one on with the view NEW_IMAGE, or let `migrate` make the table")
         })?;
-        Ok(Self { streams, stream_arn, mailer, now, places: Places::open(places)? })
+        Ok(Self {
+            streams,
+            stream_arn,
+            mailer,
+            now,
+            places: Places::open(places),
+        })
     }
 
     /// Runs until it is dropped. What fails is logged and tried again.
@@ -84,15 +90,23 @@ impl Pump {
     async fn turn(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<bool> {
         for shard in self.shards().await? {
             let Some(id) = shard.shard_id else { continue };
-            if !iterators.contains_key(&id) {
-                let iterator = self.iterator(&id).await?;
-                iterators.insert(id, iterator);
+            if let Entry::Vacant(shard) = iterators.entry(id) {
+                let iterator = self.iterator(shard.key()).await?;
+                shard.insert(iterator);
             }
         }
         let mut any = false;
         for (shard, iterator) in iterators.iter_mut() {
-            let Some(current) = iterator.clone() else { continue };
-            let answer = self.streams.get_records().shard_iterator(current).limit(BATCH_SIZE).send().await;
+            let Some(current) = iterator.clone() else {
+                continue;
+            };
+            let answer = self
+                .streams
+                .get_records()
+                .shard_iterator(current)
+                .limit(BATCH_SIZE)
+                .send()
+                .await;
             let answer = answer.map_err(|error| AwsError::new("GetRecords", &error))?;
             let records = answer.records.unwrap_or_default();
             if !records.is_empty() {
@@ -105,23 +119,43 @@ impl Pump {
     }
 
     async fn shards(&self) -> Result<Vec<Shard>> {
-        let answer = self.streams.describe_stream().stream_arn(&self.stream_arn).send().await;
+        let answer = self
+            .streams
+            .describe_stream()
+            .stream_arn(&self.stream_arn)
+            .send()
+            .await;
         let answer = answer.map_err(|error| AwsError::new("DescribeStream", &error))?;
-        Ok(answer.stream_description.and_then(|stream| stream.shards).unwrap_or_default())
+        Ok(answer
+            .stream_description
+            .and_then(|stream| stream.shards)
+            .unwrap_or_default())
     }
 
     /// An iterator from where the pump left off in `shard`; from its start where it never was,
     /// or where the stream no longer reaches back so far.
     async fn iterator(&self, shard: &str) -> Result<Option<String>> {
-        let request = || self.streams.get_shard_iterator().stream_arn(&self.stream_arn).shard_id(shard);
+        let request = || {
+            self.streams
+                .get_shard_iterator()
+                .stream_arn(&self.stream_arn)
+                .shard_id(shard)
+        };
         if let Some(last) = self.places.last.get(shard) {
-            let after = request().shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(last);
+            let after = request()
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .sequence_number(last);
             if let Ok(answer) = after.send().await {
                 return Ok(answer.shard_iterator);
             }
         }
-        let start = request().shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
-        Ok(start.map_err(|error| AwsError::new("GetShardIterator", &error))?.shard_iterator)
+        let start = request()
+            .shard_iterator_type(ShardIteratorType::TrimHorizon)
+            .send()
+            .await;
+        Ok(start
+            .map_err(|error| AwsError::new("GetShardIterator", &error))?
+            .shard_iterator)
     }
 
     /// Hands `records` to the mailer until it is done with all of them.
@@ -129,10 +163,22 @@ impl Pump {
         let mut rest: Vec<Value> = records.iter().map(lambda_record).collect();
         while !rest.is_empty() {
             let batch = serde_json::from_value(json!({ "Records": rest }))?;
-            let response = mailer::handle(&self.mailer, batch, (self.now)(), None, &mut SysRng).await;
-            let number = |record: &Value| record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default().to_owned();
-            let failed = response.batch_item_failures.first().map(|failure| failure.item_identifier.clone());
-            let done = rest.iter().position(|record| Some(number(record)) == failed).unwrap_or(rest.len());
+            let response =
+                mailer::handle(&self.mailer, batch, (self.now)(), None, &mut SysRng).await;
+            let number = |record: &Value| {
+                record["dynamodb"]["SequenceNumber"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            let failed = response
+                .batch_item_failures
+                .first()
+                .map(|failure| failure.item_identifier.clone());
+            let done = rest
+                .iter()
+                .position(|record| Some(number(record)) == failed)
+                .unwrap_or(rest.len());
             if let Some(last) = rest.drain(..done).next_back() {
                 self.places.set(shard, number(&last))?;
             }
@@ -145,10 +191,15 @@ impl Pump {
 }
 
 impl Places {
-    fn open(file: Option<PathBuf>) -> Result<Self> {
-        let text = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-        let last = text.map(|text| serde_json::from_str(&text).unwrap_or_default()).unwrap_or_default();
-        Ok(Self { file, last })
+    /// The places in `file`; none where there is no such file yet.
+    fn open(file: Option<PathBuf>) -> Self {
+        let text = file
+            .as_ref()
+            .and_then(|file| std::fs::read_to_string(file).ok());
+        let last = text
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        Self { file, last }
     }
 
     fn set(&mut self, shard: &str, sequence_number: String) -> Result<()> {
@@ -158,7 +209,9 @@ impl Places {
             let beside = file.with_extension("new");
             std::fs::write(&beside, serde_json::to_string(&self.last)?)
                 .and_then(|()| std::fs::rename(&beside, file))
-                .with_context(|| format!("keeping the place in the stream in {}", file.display()))?;
+                .with_context(|| {
+                    format!("keeping the place in the stream in {}", file.display())
+                })?;
         }
         Ok(())
     }
@@ -169,7 +222,11 @@ impl Places {
 pub fn lambda_record(record: &Record) -> Value {
     let change = record.dynamodb.as_ref();
     let image = |image: Option<&HashMap<String, AttributeValue>>| -> Value {
-        image.into_iter().flatten().map(|(name, value)| (name.clone(), attribute(value))).collect()
+        image
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), attribute(value)))
+            .collect()
     };
     json!({
         "eventID": record.event_id,

@@ -1,6 +1,6 @@
 //! `runserver`: the system until somebody stops it.
 
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 use anyhow::Result;
 use chrono::Utc;
@@ -12,7 +12,12 @@ use shared::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
-use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterExt, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{
     database::{self, Target},
@@ -54,18 +59,18 @@ pub struct RunserverArgs {
     #[arg(long)]
     aws: bool,
     /// How much is logged to standard error: error, warn, info, debug or trace
-    #[arg(long, default_value = "info", value_name = "LEVEL", env = "AWS_LAMBDA_LOG_LEVEL")]
+    #[arg(
+        long,
+        default_value = "info",
+        value_name = "LEVEL",
+        env = "AWS_LAMBDA_LOG_LEVEL"
+    )]
     log_level: Level,
 }
 
 /// Starts the system, says where it is, and ends it on Ctrl-C or a signal to terminate.
 pub async fn run(args: RunserverArgs) -> Result<()> {
-    let lines = tracing_subscriber::fmt::layer()
-        .compact()
-        .with_writer(std::io::stderr)
-        .with_filter(shared::log::events_up_to(args.log_level));
-    tracing_subscriber::registry().with(lines).init();
-    shared::log::log_panics();
+    start_logging(args.log_level);
 
     let target = Target::choose(args.aws, args.dynamodb_port, args.data.clone());
     let local = Local::start(Options {
@@ -89,8 +94,26 @@ pub async fn run(args: RunserverArgs) -> Result<()> {
     Ok(())
 }
 
+/// Lines on standard error, of the same events that the functions log.
+fn start_logging(level: Level) {
+    // The embedded database warns of every condition that fails, which is how the limits work.
+    let no_noise = filter_fn(|event| {
+        !event.target().starts_with("dynoxide") || *event.level() == Level::ERROR
+    });
+    let lines = tracing_subscriber::fmt::layer()
+        .compact()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .with_filter(shared::log::events_up_to(level).and(no_noise));
+    tracing_subscriber::registry().with(lines).init();
+    shared::log::log_panics();
+}
+
 /// Adds the demo account where it is missing. It is not a superuser.
-#[expect(clippy::disallowed_methods, reason = "the edge, where the time comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time comes from"
+)]
 pub(crate) async fn add_demo_user(local: &Local) -> Result<()> {
     let table = &local.tables().users;
     let users = Users::new(local.dynamodb().clone(), table.clone());
@@ -104,10 +127,21 @@ pub(crate) async fn add_demo_user(local: &Local) -> Result<()> {
             is_active: true,
         };
         let environment = local.environment();
-        let hashing = settings::hash_params(&Environment::new(&|name| environment.get(name).cloned()))?;
+        let hashing =
+            settings::hash_params(&Environment::new(&|name| environment.get(name).cloned()))?;
         // The demo account is there under any policy.
-        let policy = PasswordPolicy { min_length: 0, min_score: 0 };
-        users::add(local.dynamodb(), table, demo, PasswordRules { policy, hashing }, Utc::now()).await?;
+        let policy = PasswordPolicy {
+            min_length: 0,
+            min_score: 0,
+        };
+        users::add(
+            local.dynamodb(),
+            table,
+            demo,
+            PasswordRules { policy, hashing },
+            Utc::now(),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -125,7 +159,7 @@ fn announce(local: &Local) {
     println!("DynamoDB  {}", local.dynamodb_url());
     println!("SES       {ses}");
     if local.is_embedded() {
-        println!("Account   {DEMO_ADDRESS}");
+        println!("Account   {DEMO_ADDRESS} (its password: {DEMO_PASSWORD})");
     }
     println!();
     println!("Ask for a mail, then look into the inbox:");

@@ -17,37 +17,66 @@ use serde_json::json;
 
 use crate::inbox::{Inbox, StoredMail};
 
+/// Tells the time.
+pub(crate) type Clock = fn() -> DateTime<Utc>;
+
 /// The endpoint; it keeps mail in `inbox` and tells the time by `now`.
-pub(crate) fn router(inbox: Inbox, now: fn() -> DateTime<Utc>) -> Router {
+pub(crate) fn router(inbox: Inbox, now: Clock) -> Router {
     Router::new()
         .route("/v2/email/outbound-emails", post(send_email))
         .with_state((inbox.clone(), now))
         .merge(crate::inbox::router(inbox))
-        .fallback(async || error(StatusCode::NOT_FOUND, "NotFoundException", "Only SendEmail is served here."))
+        .fallback(async || {
+            error(
+                StatusCode::NOT_FOUND,
+                "NotFoundException",
+                "Only SendEmail is served here.",
+            )
+        })
 }
 
-async fn send_email(State((inbox, now)): State<(Inbox, fn() -> DateTime<Utc>)>, body: Bytes) -> Response {
+async fn send_email(State((inbox, now)): State<(Inbox, Clock)>, body: Bytes) -> Response {
     let request: SendEmail = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(problem) => {
-            return error(StatusCode::BAD_REQUEST, "BadRequestException", &format!("Not a simple SendEmail: {problem}"));
+            return error(
+                StatusCode::BAD_REQUEST,
+                "BadRequestException",
+                &format!("Not a simple SendEmail: {problem}"),
+            );
         }
     };
     if request.destination.to_addresses.is_empty() {
-        return error(StatusCode::BAD_REQUEST, "BadRequestException", "There is no recipient.");
+        return error(
+            StatusCode::BAD_REQUEST,
+            "BadRequestException",
+            "There is no recipient.",
+        );
     }
     match inbox.push(request.into_mail(now())) {
         Ok(()) => Json(json!({ "MessageId": message_id() })).into_response(),
-        Err(problem) => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", &problem.to_string()),
+        Err(problem) => error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalFailure",
+            &problem.to_string(),
+        ),
     }
 }
 
 fn error(status: StatusCode, code: &'static str, message: &str) -> Response {
-    (status, [("x-amzn-errortype", code)], Json(json!({ "message": message }))).into_response()
+    (
+        status,
+        [("x-amzn-errortype", code)],
+        Json(json!({ "message": message })),
+    )
+        .into_response()
 }
 
 fn message_id() -> String {
-    let id = (SysRng.try_next_u64().unwrap_or_default(), SysRng.try_next_u64().unwrap_or_default());
+    let id = (
+        SysRng.try_next_u64().unwrap_or_default(),
+        SysRng.try_next_u64().unwrap_or_default(),
+    );
     format!("{:016x}{:016x}", id.0, id.1)
 }
 
@@ -106,12 +135,16 @@ struct Header {
 impl SendEmail {
     fn into_mail(self, at: DateTime<Utc>) -> StoredMail {
         let message = self.content.simple;
-        let mut headers: BTreeMap<String, String> =
-            message.headers.into_iter().map(|header| (header.name, header.value)).collect();
+        let mut headers: BTreeMap<String, String> = message
+            .headers
+            .into_iter()
+            .map(|header| (header.name, header.value))
+            .collect();
         if !self.reply_to_addresses.is_empty() {
             headers.insert("Reply-To".to_owned(), self.reply_to_addresses.join(", "));
         }
-        let data = |content: Option<Content>| content.map(|content| content.data).unwrap_or_default();
+        let data =
+            |content: Option<Content>| content.map(|content| content.data).unwrap_or_default();
         StoredMail {
             at: at.timestamp_millis(),
             to: self.destination.to_addresses,

@@ -5,8 +5,9 @@ use aws_sdk_dynamodb::{
     Client,
     operation::describe_table::DescribeTableError,
     types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
-        StreamViewType, TableDescription, TableStatus, TimeToLiveSpecification,
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        StreamSpecification, StreamViewType, TableDescription, TableStatus,
+        TimeToLiveSpecification,
     },
 };
 use shared::settings::TableNames;
@@ -27,9 +28,24 @@ struct Schema<'a> {
 
 fn schemas(names: &TableNames) -> [Schema<'_>; 3] {
     [
-        Schema { table: &names.users, key: "email", has_ttl: false, has_stream: false },
-        Schema { table: &names.tokens, key: "token_digest", has_ttl: true, has_stream: false },
-        Schema { table: &names.outbox, key: "id", has_ttl: true, has_stream: true },
+        Schema {
+            table: &names.users,
+            key: "email",
+            has_ttl: false,
+            has_stream: false,
+        },
+        Schema {
+            table: &names.tokens,
+            key: "token_digest",
+            has_ttl: true,
+            has_stream: false,
+        },
+        Schema {
+            table: &names.outbox,
+            key: "id",
+            has_ttl: true,
+            has_stream: true,
+        },
     ]
 }
 
@@ -47,7 +63,9 @@ pub async fn migrate(client: &Client, names: &TableNames) -> Result<Vec<(String,
     let mut report = Vec::new();
     for (schema, exists) in found {
         if !exists {
-            create(client, &schema).await.with_context(|| format!("making the table {}", schema.table))?;
+            create(client, &schema)
+                .await
+                .with_context(|| format!("making the table {}", schema.table))?;
         }
         report.push((schema.table.to_owned(), !exists));
     }
@@ -58,17 +76,24 @@ pub async fn migrate(client: &Client, names: &TableNames) -> Result<Vec<(String,
 async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription>> {
     match client.describe_table().table_name(name).send().await {
         Ok(answer) => Ok(answer.table),
-        Err(error) if error.as_service_error().is_some_and(DescribeTableError::is_resource_not_found_exception) => {
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(DescribeTableError::is_resource_not_found_exception) =>
+        {
             Ok(None)
         }
-        Err(error) => {
-            Err(shared::aws::AwsError::new("DescribeTable", &error)).with_context(|| format!("looking for the table {name}"))
-        }
+        Err(error) => Err(shared::aws::AwsError::new("DescribeTable", &error))
+            .with_context(|| format!("looking for the table {name}")),
     }
 }
 
 fn check_key(schema: &Schema<'_>, table: &TableDescription) -> Result<()> {
-    let keys: Vec<&str> = table.key_schema().iter().map(KeySchemaElement::attribute_name).collect();
+    let keys: Vec<&str> = table
+        .key_schema()
+        .iter()
+        .map(KeySchemaElement::attribute_name)
+        .collect();
     if keys != [schema.key] {
         bail!(
             "the table {} is there, but its key is {}; it has to be {} alone. Use another name, or remove it.",
@@ -81,13 +106,19 @@ fn check_key(schema: &Schema<'_>, table: &TableDescription) -> Result<()> {
 }
 
 async fn create(client: &Client, schema: &Schema<'_>) -> Result<()> {
-    let key = KeySchemaElement::builder().attribute_name(schema.key).key_type(KeyType::Hash).build()?;
+    let key = KeySchemaElement::builder()
+        .attribute_name(schema.key)
+        .key_type(KeyType::Hash)
+        .build()?;
     let attribute = AttributeDefinition::builder()
         .attribute_name(schema.key)
         .attribute_type(ScalarAttributeType::S)
         .build()?;
     let stream = schema.has_stream.then(|| {
-        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage).build()
+        StreamSpecification::builder()
+            .stream_enabled(true)
+            .stream_view_type(StreamViewType::NewImage)
+            .build()
     });
     client
         .create_table()
@@ -101,7 +132,10 @@ async fn create(client: &Client, schema: &Schema<'_>) -> Result<()> {
         .map_err(|error| shared::aws::AwsError::new("CreateTable", &error))?;
     wait_until_active(client, schema.table).await?;
     if schema.has_ttl {
-        let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires_at").build()?;
+        let ttl = TimeToLiveSpecification::builder()
+            .enabled(true)
+            .attribute_name("expires_at")
+            .build()?;
         client
             .update_time_to_live()
             .table_name(schema.table)

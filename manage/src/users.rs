@@ -45,7 +45,10 @@ pub struct PasswordRules {
 impl PasswordRules {
     /// The rules by which the function `confirm` takes a new password.
     pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
-        Ok(Self { policy: settings::password_policy(env)?, hashing: settings::hash_params(env)? })
+        Ok(Self {
+            policy: settings::password_policy(env)?,
+            hashing: settings::hash_params(env)?,
+        })
     }
 }
 
@@ -79,8 +82,14 @@ pub async fn add(
         recovery_mail_count: 0,
         email,
     };
-    if !Users::new(client.clone(), table.to_owned()).create(&user).await? {
-        bail!("there is a user with the address {} already; nothing was changed", user.email.as_str());
+    if !Users::new(client.clone(), table.to_owned())
+        .create(&user)
+        .await?
+    {
+        bail!(
+            "there is a user with the address {} already; nothing was changed",
+            user.email.as_str()
+        );
     }
     Ok(user)
 }
@@ -94,15 +103,24 @@ async fn accept(
 ) -> Result<String> {
     let weaknesses = rules.policy.weaknesses(&password, email, name);
     if !weaknesses.is_empty() {
-        let advice: Vec<String> = weaknesses.into_iter().map(|weakness| rules.policy.advice(weakness)).collect();
+        let advice: Vec<String> = weaknesses
+            .into_iter()
+            .map(|weakness| rules.policy.advice(weakness))
+            .collect();
         bail!("the password is not accepted. {}", advice.join(" "));
     }
-    Ok(PasswordHasher::new(rules.hashing)?.hash(Arc::new(password), &mut SysRng).await?)
+    Ok(PasswordHasher::new(rules.hashing)?
+        .hash(Arc::new(password), &mut SysRng)
+        .await?)
 }
 
 /// 128 random bits in hexadecimal.
 fn user_id() -> Result<String> {
-    Ok(format!("{:016x}{:016x}", SysRng.try_next_u64()?, SysRng.try_next_u64()?))
+    Ok(format!(
+        "{:016x}{:016x}",
+        SysRng.try_next_u64()?,
+        SysRng.try_next_u64()?
+    ))
 }
 
 /// Calls `each` with every user, a page at a time.

@@ -37,7 +37,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// `AWS_SESSION_TOKEN`, as Lambda sets them; and `SSL_CERT_FILE`, which replaces the roots.
 pub fn config(env: &Environment<'_>) -> Result<SdkConfig, AwsConfigError> {
     let text = |held: &str| Some(held.to_owned());
-    let credential = |name| env.required(name, "a credential; Lambda sets it, locally any word will do", text);
+    let credential = |name| {
+        env.required(
+            name,
+            "a credential; Lambda sets it, locally any word will do",
+            text,
+        )
+    };
     let region = env.required("AWS_REGION", "a region such as eu-central-1", text)?;
     let credentials = Credentials::new(
         credential("AWS_ACCESS_KEY_ID")?,
@@ -85,10 +91,15 @@ pub fn timeouts() -> TimeoutConfig {
 pub fn http_client(env: &Environment<'_>) -> Result<SharedHttpClient, AwsConfigError> {
     let roots = match env.get("SSL_CERT_FILE") {
         None => AWS_ROOTS.to_vec(),
-        Some(path) => std::fs::read(&path).map_err(|source| AwsConfigError::Roots { path, source })?,
+        Some(path) => {
+            std::fs::read(&path).map_err(|source| AwsConfigError::Roots { path, source })?
+        }
     };
     let trust = TrustStore::empty().with_pem_certificate(roots);
-    let context = TlsContext::builder().with_trust_store(trust).build().map_err(|error| AwsConfigError::Tls(error.to_string()))?;
+    let context = TlsContext::builder()
+        .with_trust_store(trust)
+        .build()
+        .map_err(|error| AwsConfigError::Tls(error.to_string()))?;
     Ok(aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(context)
@@ -102,7 +113,9 @@ pub enum AwsConfigError {
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// `SSL_CERT_FILE` cannot be read.
-    #[error("SSL_CERT_FILE holds {path:?}, which cannot be read; it should hold the path of a PEM file")]
+    #[error(
+        "SSL_CERT_FILE holds {path:?}, which cannot be read; it should hold the path of a PEM file"
+    )]
     Roots {
         /// What the variable holds.
         path: String,
@@ -129,13 +142,19 @@ impl AwsError {
         E: ProvideErrorMetadata + RequestId + Error + 'static,
         R: fmt::Debug,
     {
-        Self { operation, reason: describe(error) }
+        Self {
+            operation,
+            reason: describe(error),
+        }
     }
 
     /// An error of our own making, with a reason that holds no data.
     #[must_use]
     pub fn of(operation: &'static str, reason: impl Into<String>) -> Self {
-        Self { operation, reason: reason.into() }
+        Self {
+            operation,
+            reason: reason.into(),
+        }
     }
 }
 
@@ -156,11 +175,14 @@ where
         SdkError::ServiceError(context) => {
             let error = context.err();
             let code = error.code().unwrap_or("an error without a code");
-            format!("{code} (request {})", error.request_id().unwrap_or("without an id"))
+            format!(
+                "{code} (request {})",
+                error.request_id().unwrap_or("without an id")
+            )
         }
-        SdkError::DispatchFailure(failure) => {
-            failure.as_connector_error().map_or_else(|| "not sent".to_owned(), |error| crate::http::chain(error))
-        }
+        SdkError::DispatchFailure(failure) => failure
+            .as_connector_error()
+            .map_or_else(|| "not sent".to_owned(), |error| crate::http::chain(error)),
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
         SdkError::ResponseError(_) => "an answer that is none of the service's".to_owned(),
         _ => "the request could not be built".to_owned(),
@@ -174,14 +196,19 @@ mod tests {
     #[test]
     fn a_missing_credential_is_named() {
         let env = |name: &str| (name == "AWS_REGION").then(|| "eu-central-1".to_owned());
-        let error = config(&Environment::new(&env)).err().expect("no key");
-        assert!(error.to_string().starts_with("AWS_ACCESS_KEY_ID is not set"), "{error}");
+        let error = config(&Environment::new(&env)).expect_err("no key");
+        assert!(
+            error
+                .to_string()
+                .starts_with("AWS_ACCESS_KEY_ID is not set"),
+            "{error}"
+        );
     }
 
     #[test]
     fn an_unreadable_root_file_is_named() {
         let env = |name: &str| (name == "SSL_CERT_FILE").then(|| "/nowhere/roots.pem".to_owned());
-        let error = http_client(&Environment::new(&env)).err().expect("no file");
+        let error = http_client(&Environment::new(&env)).expect_err("no file");
         assert!(error.to_string().contains("/nowhere/roots.pem"), "{error}");
     }
 }

@@ -17,9 +17,18 @@ pub use problem::{Problem, WeaknessDetail};
 /// On every answer: it is nobody else's to keep, to pass on or to guess the type of.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains")),
+    (
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (
+        header::STRICT_TRANSPORT_SECURITY,
+        HeaderValue::from_static("max-age=63072000; includeSubDomains"),
+    ),
 ];
 
 /// Seconds for which a browser may remember the answer to a preflight.
@@ -38,12 +47,16 @@ where
     let origin = cors.allowed(request.headers()).cloned();
     let is_preflight = origin.is_some()
         && request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if is_preflight {
         preflight()
     } else if request.method() == Method::POST {
         let answer = AssertUnwindSafe(handler(request)).catch_unwind().await;
-        answer.unwrap_or(Err(Problem::Panicked)).unwrap_or_else(|problem| problem.into_response())
+        answer
+            .unwrap_or(Err(Problem::Panicked))
+            .unwrap_or_else(problem::Problem::into_response)
     } else {
         Problem::MethodNotAllowed.into_response()
     };
@@ -54,7 +67,10 @@ where
     }
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("retry-after"),
+        );
     }
     response
 }
@@ -69,13 +85,15 @@ pub fn secured(mut response: Response<Body>) -> Response<Body> {
 /// `200 {"worked": true}`, what the first clients of this interface look for.
 #[must_use]
 pub fn worked() -> Response<Body> {
-    json(StatusCode::OK, "application/json", &serde_json::json!({ "worked": true }))
+    json(StatusCode::OK, "application/json", r#"{"worked": true}"#)
 }
 
-fn json(status: StatusCode, content_type: &'static str, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::Text(body.to_string()));
+fn json(status: StatusCode, content_type: &'static str, body: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -83,8 +101,14 @@ fn preflight() -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;
     response.headers_mut().extend([
-        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST")),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type")),
+        (
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST"),
+        ),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static("content-type"),
+        ),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE),
     ]);
     response
@@ -98,7 +122,10 @@ impl CorsOrigins {
     /// Reads a list separated by commas. `*` is no origin: the pages that may call are known.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        text.split(',').map(|origin| parse_origin(origin.trim())).collect::<Option<_>>().map(Self)
+        text.split(',')
+            .map(|origin| parse_origin(origin.trim()))
+            .collect::<Option<_>>()
+            .map(Self)
     }
 
     fn is_on(&self) -> bool {
@@ -106,13 +133,17 @@ impl CorsOrigins {
     }
 
     fn allowed<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-        headers.get(header::ORIGIN).filter(|origin| self.0.contains(origin))
+        headers
+            .get(header::ORIGIN)
+            .filter(|origin| self.0.contains(origin))
     }
 }
 
 /// An origin as a browser sends it (RFC 6454 §6.2): scheme, host and port, and nothing behind.
 fn parse_origin(text: &str) -> Option<HeaderValue> {
-    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let url = url::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https"))?;
     (url.origin().ascii_serialization() == text).then(|| HeaderValue::from_str(text).ok())?
 }
 
@@ -137,7 +168,14 @@ mod tests {
     #[test]
     fn origins_are_exact() {
         assert!(CorsOrigins::parse("https://app.example.com, http://localhost:3000").is_some());
-        for wrong in ["*", "app.example.com", "https://app.example.com/", "https://app.example.com/x", "null", "https://a.example,,"] {
+        for wrong in [
+            "*",
+            "app.example.com",
+            "https://app.example.com/",
+            "https://app.example.com/x",
+            "null",
+            "https://a.example,,",
+        ] {
             assert_eq!(CorsOrigins::parse(wrong), None, "{wrong}");
         }
     }

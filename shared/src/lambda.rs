@@ -10,7 +10,10 @@ use crate::{log, settings::Environment};
 
 /// Runs the function `name`: starts logging, then `serve` on a runtime of one thread. A start
 /// that fails says why in one sentence on standard error.
-pub fn run<F, E>(name: &'static str, serve: impl FnOnce(&Environment<'_>) -> Result<F, E>) -> ExitCode
+pub fn run<F, E>(
+    name: &'static str,
+    serve: impl FnOnce(&Environment<'_>) -> Result<F, E>,
+) -> ExitCode
 where
     F: Future<Output = Result<(), Error>>,
     E: Display,
@@ -18,7 +21,9 @@ where
     let env = Environment::process();
     let start = || -> Result<(), String> {
         log::init(name, &env).map_err(|error| error.to_string())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
         // Clients are made inside the runtime, which gives them their timers.
         let _guard = runtime.enter();

@@ -39,7 +39,9 @@ pub fn count(name: &'static str, value: u64) {
 /// `AWS_LAMBDA_LOG_LEVEL` (INFO unless it is set), and metrics in CloudWatch's embedded format.
 pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingError> {
     let wanted = "TRACE, DEBUG, INFO, WARN, ERROR or FATAL";
-    let level = env.optional("AWS_LAMBDA_LOG_LEVEL", wanted, parse_level)?.unwrap_or(Level::INFO);
+    let level = env
+        .optional("AWS_LAMBDA_LOG_LEVEL", wanted, parse_level)?
+        .unwrap_or(Level::INFO);
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -47,21 +49,32 @@ pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingErro
         .with_span_list(false)
         .with_filter(events_up_to(level));
     let metrics = EmbeddedMetrics { function: name }.with_filter(filter_fn(is_metric));
-    tracing_subscriber::registry().with(lines).with(metrics).init();
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(metrics)
+        .init();
     log_panics();
     Ok(())
 }
 
 /// Lambda's names of levels; FATAL is none of tracing's.
 fn parse_level(text: &str) -> Option<Level> {
-    if text.eq_ignore_ascii_case("fatal") { Some(Level::ERROR) } else { text.parse().ok() }
+    if text.eq_ignore_ascii_case("fatal") {
+        Some(Level::ERROR)
+    } else {
+        text.parse().ok()
+    }
 }
 
 /// This project's events up to `level`, and other crates' from WARN on.
 #[must_use]
 pub fn events_up_to(level: Level) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
     filter_fn(move |event| {
-        let own = event.target().split("::").next().is_some_and(|name| OWN_TARGETS.contains(&name));
+        let own = event
+            .target()
+            .split("::")
+            .next()
+            .is_some_and(|name| OWN_TARGETS.contains(&name));
         !is_metric(event) && *event.level() <= if own { level } else { level.min(Level::WARN) }
     })
 }
@@ -74,7 +87,9 @@ fn is_metric(event: &Metadata<'_>) -> bool {
 /// data.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        let location = panic
+            .location()
+            .map_or_else(|| "unknown".to_owned(), ToString::to_string);
         tracing::error!(location, "panicked");
     }));
 }
@@ -88,7 +103,9 @@ impl<S: Subscriber> Layer<S> for EmbeddedMetrics {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis());
+        let millis = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_millis());
         let line = embedded_metric(self.function, &fields, u64::try_from(millis).unwrap_or(0));
         // A metric that cannot be written must not fail the request that it counts.
         let _ = writeln!(std::io::stdout(), "{line}");
@@ -141,7 +158,10 @@ impl Counters {
     /// The sums so far.
     #[must_use]
     pub fn sums(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -150,7 +170,10 @@ impl<S: Subscriber> Layer<S> for Counters {
         if is_metric(event.metadata()) {
             let mut fields = Fields::default();
             event.record(&mut fields);
-            let mut sums = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut sums = self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             *sums.entry(fields.name).or_default() += fields.value;
         }
     }
@@ -162,10 +185,20 @@ mod tests {
 
     #[test]
     fn a_metric_is_a_line_that_cloudwatch_reads() {
-        let line = embedded_metric("request", &Fields { name: "requests".into(), value: 1 }, 1_700_000_000_000);
+        let line = embedded_metric(
+            "request",
+            &Fields {
+                name: "requests".into(),
+                value: 1,
+            },
+            1_700_000_000_000,
+        );
         assert_eq!(line["requests"], 1);
         assert_eq!(line["function"], "request");
-        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"], "requests");
+        assert_eq!(
+            line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"],
+            "requests"
+        );
         assert_eq!(line["_aws"]["Timestamp"], 1_700_000_000_000_u64);
     }
 

@@ -6,18 +6,19 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::{
-    address::EmailAddress,
-    messages::Messages,
-    token::ResetToken,
-};
+use crate::{address::EmailAddress, messages::Messages, token::ResetToken};
 
 /// The most of a name that a mail shows, in characters.
 const MAX_NAME_CHARS: usize = 64;
 
 /// What a fragment's value keeps as it is: the unreserved characters of RFC 3986 §2.3, and the
 /// at sign, so that a person can read the address.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'@');
 
 /// A mail that is ready to be sent.
 pub struct Mail {
@@ -49,18 +50,34 @@ pub struct Letterhead<'a> {
 #[must_use]
 pub fn reset_link(reset_url: &Url, email: &EmailAddress, token: &ResetToken) -> Zeroizing<String> {
     let email = utf8_percent_encode(email.as_str(), ESCAPED);
-    Zeroizing::new(format!("{reset_url}#email={email}&token={}", token.expose()))
+    Zeroizing::new(format!(
+        "{reset_url}#email={email}&token={}",
+        token.expose()
+    ))
 }
 
 /// The mail that carries `link` and, for pasting, its token.
 #[must_use]
-pub fn reset(to: &Letterhead<'_>, link: &str, token: &ResetToken, expires_at: DateTime<Utc>) -> Mail {
+pub fn reset(
+    to: &Letterhead<'_>,
+    link: &str,
+    token: &ResetToken,
+    expires_at: DateTime<Utc>,
+) -> Mail {
     let letter = Letter::new(to, expires_at);
     let code = token.expose();
     Mail {
         subject: letter.text("reset-subject"),
-        text: render(&ResetText { letter: &letter, link, code }),
-        html: render(&ResetHtml { letter: &letter, link, code }),
+        text: render(&ResetText {
+            letter: &letter,
+            link,
+            code,
+        }),
+        html: render(&ResetHtml {
+            letter: &letter,
+            link,
+            code,
+        }),
     }
 }
 
@@ -76,7 +93,11 @@ pub fn changed(to: &Letterhead<'_>, changed_at: DateTime<Utc>) -> Mail {
 }
 
 fn render(template: &impl Template) -> Zeroizing<String> {
-    Zeroizing::new(template.render().expect("writing to a string does not fail"))
+    Zeroizing::new(
+        template
+            .render()
+            .expect("writing to a string does not fail"),
+    )
 }
 
 /// What both parts of a mail are filled from.
@@ -89,12 +110,20 @@ struct Letter<'a> {
 impl<'a> Letter<'a> {
     fn new(to: &'a Letterhead<'a>, at: DateTime<Utc>) -> Self {
         let messages = Messages::for_locale(to.locale);
-        Self { to, date: messages.date(at), messages }
+        Self {
+            to,
+            date: messages.date(at),
+            messages,
+        }
     }
 
     /// The message `id`, with the application, the address and the date filled in.
     fn text(&self, id: &str) -> String {
-        let values = [("app", self.to.app_name), ("email", self.to.mail_to), ("date", &self.date)];
+        let values = [
+            ("app", self.to.app_name),
+            ("email", self.to.mail_to),
+            ("date", &self.date),
+        ];
         self.messages.text(id, &values)
     }
 
@@ -121,7 +150,13 @@ impl<'a> Letter<'a> {
 /// program would turn into a link, since whoever registers somebody else's address chooses the
 /// name that the mail greets.
 fn harmless_name(name: &str) -> Option<String> {
-    let visible = |c: char| if c.is_control() || is_format(c) { ' ' } else { c };
+    let visible = |c: char| {
+        if c.is_control() || is_format(c) {
+            ' '
+        } else {
+            c
+        }
+    };
     let line: String = name.chars().map(visible).collect();
     let words: Vec<&str> = line.split_whitespace().collect();
     let mut shown = String::new();
@@ -190,7 +225,11 @@ mod tests {
         let support = Url::parse("mailto:help@example.com").expect("valid");
         let token = ResetToken::parse(TOKEN).expect("has the shape");
         let email = EmailAddress::parse("ada+x@example.com").expect("valid");
-        let link = reset_link(&Url::parse("https://app.example.com/reset?x=1").expect("valid"), &email, &token);
+        let link = reset_link(
+            &Url::parse("https://app.example.com/reset?x=1").expect("valid"),
+            &email,
+            &token,
+        );
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("in range");
         reset(&letterhead(name, Some(&support)), &link, &token, at)
     }
@@ -198,24 +237,42 @@ mod tests {
     #[test]
     fn the_link_carries_address_and_token_in_its_fragment() {
         let mail = reset_mail("Ada");
-        let link = format!("https://app.example.com/reset?x=1#email=ada%2Bx@example.com&token={TOKEN}");
+        let link =
+            format!("https://app.example.com/reset?x=1#email=ada%2Bx@example.com&token={TOKEN}");
         assert!(mail.text.lines().any(|line| line == link), "{}", *mail.text);
         let escaped = link.replace('&', "&#38;");
-        assert!(mail.html.contains(&format!("href=\"{escaped}\"")), "{}", *mail.html);
+        assert!(
+            mail.html.contains(&format!("href=\"{escaped}\"")),
+            "{}",
+            *mail.html
+        );
     }
 
     #[test]
     fn both_parts_say_what_a_reader_needs() {
         let mail = reset_mail("Ada");
         for part in [&mail.text, &mail.html] {
-            for said in ["Ada", "Ada+x@example.com", "Analytical Engine", "21 September 2026, 14:13 UTC", TOKEN, "help@example.com", "If it was not you"] {
+            for said in [
+                "Ada",
+                "Ada+x@example.com",
+                "Analytical Engine",
+                "21 September 2026, 14:13 UTC",
+                TOKEN,
+                "help@example.com",
+                "If it was not you",
+            ] {
                 assert!(part.contains(said), "{said}: {}", **part);
             }
         }
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("in range");
         let notice = changed(&letterhead("Ada", None), at);
         for part in [&notice.text, &notice.html] {
-            for said in ["Ada", "Ada+x@example.com", "was changed on 21 September 2026, 14:13 UTC", "If it was not you"] {
+            for said in [
+                "Ada",
+                "Ada+x@example.com",
+                "was changed on 21 September 2026, 14:13 UTC",
+                "If it was not you",
+            ] {
                 assert!(part.contains(said), "{said}: {}", **part);
             }
         }
@@ -223,21 +280,38 @@ mod tests {
 
     #[test]
     fn a_hostile_name_is_inert_in_both_parts() {
-        let mail = reset_mail("<script>alert(1)</script> {{7*7}}\r\n\r\nVisit http://evil.example.com/x now");
+        let mail = reset_mail(
+            "<script>alert(1)</script> {{7*7}}\r\n\r\nVisit http://evil.example.com/x now",
+        );
         for part in [&mail.text, &mail.html] {
             for harmful in ["<script", "49", "http://evil", "evil.example"] {
                 assert!(!part.contains(harmful), "{harmful}: {}", **part);
             }
         }
-        assert!(mail.text.starts_with("Hello ‹script›alert(1)‹/ script› {{7*7}} Visit"), "{}", *mail.text);
+        assert!(
+            mail.text
+                .starts_with("Hello ‹script›alert(1)‹/ script› {{7*7}} Visit"),
+            "{}",
+            *mail.text
+        );
     }
 
     #[test]
     fn ordinary_names_stay_as_they_are() {
-        for name in ["Ada Lovelace", "J. R. Hartley", "Siân O'Neill-Łukasz", "مريم", "李 小龍", "Bob & Alice (home)"] {
+        for name in [
+            "Ada Lovelace",
+            "J. R. Hartley",
+            "Siân O'Neill-Łukasz",
+            "مريم",
+            "李 小龍",
+            "Bob & Alice (home)",
+        ] {
             assert_eq!(harmless_name(name).as_deref(), Some(name));
         }
         assert_eq!(harmless_name(" \u{202e}\n"), None);
-        assert_eq!(harmless_name(&"x".repeat(100)).map(|name| name.len()), Some(64));
+        assert_eq!(
+            harmless_name(&"x".repeat(100)).map(|name| name.len()),
+            Some(64)
+        );
     }
 }

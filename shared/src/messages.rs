@@ -22,7 +22,12 @@ impl Messages {
     /// of the same country; English for one that is not there.
     #[must_use]
     pub fn for_locale(locale: Option<&str>) -> Self {
-        let language = |tag: &str| tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
+        let language = |tag: &str| {
+            tag.split(['-', '_'])
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+        };
         let wanted = locale.map(language).unwrap_or_default();
         let found = LANGUAGES.iter().find(|(tag, _)| language(tag) == wanted);
         let (tag, source) = found.unwrap_or(&LANGUAGES[0]);
@@ -35,7 +40,9 @@ impl Messages {
         let mut bundle = FluentBundle::new(vec![locale]);
         // Marks around each value would end up inside of addresses that people copy.
         bundle.set_use_isolating(false);
-        bundle.add_resource(messages).expect("a test looks for doubles");
+        bundle
+            .add_resource(messages)
+            .expect("a test looks for doubles");
         Self { tag, bundle }
     }
 
@@ -48,7 +55,10 @@ impl Messages {
     /// The message `id` with `values` filled in.
     #[must_use]
     pub fn text(&self, id: &str, values: &[(&str, &str)]) -> String {
-        let values = values.iter().map(|(name, value)| (*name, FluentValue::from(*value))).collect();
+        let values = values
+            .iter()
+            .map(|(name, value)| (*name, FluentValue::from(*value)))
+            .collect();
         self.format(id, &values)
     }
 
@@ -64,9 +74,14 @@ impl Messages {
     }
 
     fn format(&self, id: &str, values: &FluentArgs<'_>) -> String {
-        let message = self.bundle.get_message(id).and_then(|message| message.value());
+        let message = self
+            .bundle
+            .get_message(id)
+            .and_then(|message| message.value());
         let pattern = message.expect("every language has every message, as a test makes sure");
-        self.bundle.format_pattern(pattern, Some(values), &mut Vec::new()).into_owned()
+        self.bundle
+            .format_pattern(pattern, Some(values), &mut Vec::new())
+            .into_owned()
     }
 }
 
@@ -82,11 +97,20 @@ mod tests {
         for line in source.lines().filter(|line| !line.starts_with('#')) {
             if let Some((id, _)) = line.split_once(" = ").filter(|_| !line.starts_with(' ')) {
                 id.clone_into(&mut current);
-                assert!(outline.insert(current.clone(), Vec::new()).is_none(), "{id} comes twice");
+                assert!(
+                    outline.insert(current.clone(), Vec::new()).is_none(),
+                    "{id} comes twice"
+                );
             }
             for value in line.split("{ $").skip(1) {
-                let name = value.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-                outline.entry(current.clone()).or_default().push(name.to_owned());
+                let name = value
+                    .split(|c: char| !c.is_alphanumeric())
+                    .next()
+                    .unwrap_or_default();
+                outline
+                    .entry(current.clone())
+                    .or_default()
+                    .push(name.to_owned());
             }
         }
         for values in outline.values_mut() {
@@ -104,9 +128,13 @@ mod tests {
             let messages = Messages::load(tag, source);
             assert_eq!(outline(source), english, "{tag}");
             for (id, values) in &english {
-                let values: Vec<(&str, &str)> = values.iter().map(|name| (name.as_str(), "VALUE")).collect();
+                let values: Vec<(&str, &str)> =
+                    values.iter().map(|name| (name.as_str(), "VALUE")).collect();
                 let text = messages.text(id, &values);
-                assert!(!text.is_empty() && !text.contains('{'), "{tag} {id}: {text}");
+                assert!(
+                    !text.is_empty() && !text.contains('{'),
+                    "{tag} {id}: {text}"
+                );
             }
         }
     }
@@ -114,8 +142,14 @@ mod tests {
     #[test]
     fn a_locale_finds_its_language() {
         for (locale, tag) in [
-            (Some("pt-BR"), "pt-BR"), (Some("pt_PT"), "pt-BR"), (Some("es"), "es"), (Some("ES-mx"), "es"),
-            (Some("en-GB"), "en"), (Some("tlh"), "en"), (Some(""), "en"), (None, "en"),
+            (Some("pt-BR"), "pt-BR"),
+            (Some("pt_PT"), "pt-BR"),
+            (Some("es"), "es"),
+            (Some("ES-mx"), "es"),
+            (Some("en-GB"), "en"),
+            (Some("tlh"), "en"),
+            (Some(""), "en"),
+            (None, "en"),
         ] {
             assert_eq!(Messages::for_locale(locale).tag(), tag, "{locale:?}");
         }
@@ -124,8 +158,17 @@ mod tests {
     #[test]
     fn dates_read_as_people_write_them() {
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("in range");
-        assert_eq!(Messages::for_locale(None).date(at), "21 September 2026, 14:13 UTC");
-        assert_eq!(Messages::for_locale(Some("pt")).date(at), "21 de setembro de 2026, 14:13 UTC");
-        assert_eq!(Messages::for_locale(Some("es")).date(at), "21 de septiembre de 2026, 14:13 UTC");
+        assert_eq!(
+            Messages::for_locale(None).date(at),
+            "21 September 2026, 14:13 UTC"
+        );
+        assert_eq!(
+            Messages::for_locale(Some("pt")).date(at),
+            "21 de setembro de 2026, 14:13 UTC"
+        );
+        assert_eq!(
+            Messages::for_locale(Some("es")).date(at),
+            "21 de septiembre de 2026, 14:13 UTC"
+        );
     }
 }

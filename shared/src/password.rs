@@ -84,7 +84,12 @@ impl PasswordPolicy {
     ///
     /// The work is bounded: zxcvbn looks at the first 100 characters alone.
     #[must_use]
-    pub fn weaknesses(&self, password: &Password, email: &EmailAddress, name: Option<&str>) -> Vec<Weakness> {
+    pub fn weaknesses(
+        &self,
+        password: &Password,
+        email: &EmailAddress,
+        name: Option<&str>,
+    ) -> Vec<Weakness> {
         let length = password.chars();
         if length > MAX_LENGTH {
             return vec![Weakness::TooLong];
@@ -119,15 +124,21 @@ impl PasswordPolicy {
                 self.min_length
             ),
             Weakness::TooLong => format!("Use at most {MAX_LENGTH} characters."),
-            Weakness::TooGuessable => "This password is easy to guess. Add a few words that do not belong together; \
+            Weakness::TooGuessable => {
+                "This password is easy to guess. Add a few words that do not belong together; \
                 avoid names, dates, patterns and well-known phrases."
-                .to_owned(),
-            Weakness::ContainsAccount => "This password is built on your name or e-mail address, which others know. \
+                    .to_owned()
+            }
+            Weakness::ContainsAccount => {
+                "This password is built on your name or e-mail address, which others know. \
                 Leave them out, or add a few unrelated words."
-                .to_owned(),
-            Weakness::Breached => "This password is known from a data breach elsewhere, so attackers try it first. \
+                    .to_owned()
+            }
+            Weakness::Breached => {
+                "This password is known from a data breach elsewhere, so attackers try it first. \
                 Choose another one."
-                .to_owned(),
+                    .to_owned()
+            }
         }
     }
 }
@@ -158,7 +169,11 @@ fn without(text: &str, words: &[String]) -> Zeroizing<String> {
             rest = Zeroizing::new(rest.replace(word.as_str(), ""));
         }
     }
-    if *rest == *lower { Zeroizing::new(text.to_owned()) } else { rest }
+    if *rest == *lower {
+        Zeroizing::new(text.to_owned())
+    } else {
+        rest
+    }
 }
 
 /// How a stored hash is written down.
@@ -224,38 +239,68 @@ pub struct PasswordHasher {
 impl PasswordHasher {
     /// A hasher with these costs.
     pub fn new(params: HashParams) -> Result<Self, HashError> {
-        let HashParams { memory_kib, iterations, parallelism, .. } = params;
-        let costs = Params::new(memory_kib, iterations, parallelism, Some(HASH_BYTES)).map_err(HashError::Argon2)?;
+        let HashParams {
+            memory_kib,
+            iterations,
+            parallelism,
+            ..
+        } = params;
+        let costs = Params::new(memory_kib, iterations, parallelism, Some(HASH_BYTES))
+            .map_err(HashError::Argon2)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, costs);
-        Ok(Self { params, argon2, memory: Arc::default() })
+        Ok(Self {
+            params,
+            argon2,
+            memory: Arc::default(),
+        })
     }
 
     /// The string to store for `password`, hashed on a thread of its own with a salt from `rng`.
-    pub async fn hash<R: TryCryptoRng>(&self, password: Arc<Password>, rng: &mut R) -> Result<String, HashError> {
+    pub async fn hash<R: TryCryptoRng>(
+        &self,
+        password: Arc<Password>,
+        rng: &mut R,
+    ) -> Result<String, HashError> {
         let mut salt = [0; SALT_BYTES];
-        rng.try_fill_bytes(&mut salt).map_err(|error| HashError::Random(error.to_string()))?;
+        rng.try_fill_bytes(&mut salt)
+            .map_err(|error| HashError::Random(error.to_string()))?;
         let hasher = self.clone();
         tokio::task::spawn_blocking(move || hasher.hash_with_salt(&password, &salt))
             .await
             .map_err(HashError::Thread)?
     }
 
-    fn hash_with_salt(&self, password: &Password, salt: &[u8; SALT_BYTES]) -> Result<String, HashError> {
+    fn hash_with_salt(
+        &self,
+        password: &Password,
+        salt: &[u8; SALT_BYTES],
+    ) -> Result<String, HashError> {
         let mut hash = Zeroizing::new([0; HASH_BYTES]);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.resize(self.argon2.params().block_count(), Block::default());
-        let hashed =
-            self.argon2.hash_password_into_with_memory(password.as_bytes(), salt, hash.as_mut(), memory.as_mut_slice());
+        let hashed = self.argon2.hash_password_into_with_memory(
+            password.as_bytes(),
+            salt,
+            hash.as_mut(),
+            memory.as_mut_slice(),
+        );
         memory.iter_mut().for_each(Zeroize::zeroize);
         hashed.map_err(HashError::Argon2)?;
 
-        let HashParams { memory_kib, iterations, parallelism, format } = self.params;
+        let HashParams {
+            memory_kib,
+            iterations,
+            parallelism,
+            format,
+        } = self.params;
         let prefix = match format {
             HashFormat::Phc => "",
             HashFormat::Django => DJANGO_PREFIX,
         };
         let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(*hash));
-        Ok(format!("{prefix}$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}"))
+        Ok(format!(
+            "{prefix}$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}"
+        ))
     }
 }
 
@@ -264,7 +309,9 @@ impl PasswordHasher {
 #[must_use]
 pub fn verify(password: &Password, hash: &str) -> bool {
     let phc = hash.strip_prefix(DJANGO_PREFIX).unwrap_or(hash);
-    Argon2::default().verify_password(password.as_bytes(), phc).is_ok()
+    Argon2::default()
+        .verify_password(password.as_bytes(), phc)
+        .is_ok()
 }
 
 #[cfg(test)]
@@ -272,7 +319,10 @@ mod tests {
     use super::*;
     use rand::rngs::SysRng;
 
-    const POLICY: PasswordPolicy = PasswordPolicy { min_length: 15, min_score: 3 };
+    const POLICY: PasswordPolicy = PasswordPolicy {
+        min_length: 15,
+        min_score: 3,
+    };
 
     fn weaknesses(password: &str) -> Vec<Weakness> {
         let email = EmailAddress::parse("ada.king@example.com").expect("valid");
@@ -281,7 +331,11 @@ mod tests {
 
     #[test]
     fn unrelated_words_are_accepted() {
-        for password in ["correct horse battery staple", "три белых коня и одна весна", "kWv7 0pZq aL2m 9sTd"] {
+        for password in [
+            "correct horse battery staple",
+            "три белых коня и одна весна",
+            "kWv7 0pZq aL2m 9sTd",
+        ] {
             assert_eq!(weaknesses(password), [], "{password}");
         }
     }
@@ -297,15 +351,25 @@ mod tests {
 
     #[test]
     fn sixty_four_characters_and_more_are_accepted() {
-        let long: String = (0..64_u32).map(|i| char::from(b'!' + u8::try_from(i * 37 % 94).expect("under 94"))).collect();
+        let long: String = (0..64_u32)
+            .map(|i| char::from(b'!' + u8::try_from(i * 37 % 94).expect("under 94")))
+            .collect();
         assert_eq!(weaknesses(&long), []);
         assert_eq!(weaknesses(&long.repeat(4)), []);
-        assert_eq!(weaknesses(&format!("{}x", long.repeat(4))), [Weakness::TooLong]);
+        assert_eq!(
+            weaknesses(&format!("{}x", long.repeat(4))),
+            [Weakness::TooLong]
+        );
     }
 
     #[test]
     fn guessable_passwords_are_refused() {
-        for password in ["password1234567", "aaaaaaaaaaaaaaaaaaaa", "qwertyuiopasdfgh", "123456789012345"] {
+        for password in [
+            "password1234567",
+            "aaaaaaaaaaaaaaaaaaaa",
+            "qwertyuiopasdfgh",
+            "123456789012345",
+        ] {
             assert_eq!(weaknesses(password), [Weakness::TooGuessable], "{password}");
         }
     }
@@ -313,10 +377,17 @@ mod tests {
     #[test]
     fn passwords_built_on_the_account_are_refused() {
         for password in [
-            "ada.king@example.com", "Ada.King@Example.com 1815", "adalovelace12345", "Ada Lovelace 1815!",
-            "lovelacelovelace", "ada.king.ada.king",
+            "ada.king@example.com",
+            "Ada.King@Example.com 1815",
+            "adalovelace12345",
+            "Ada Lovelace 1815!",
+            "lovelacelovelace",
+            "ada.king.ada.king",
         ] {
-            assert!(weaknesses(password).contains(&Weakness::ContainsAccount), "{password}");
+            assert!(
+                weaknesses(password).contains(&Weakness::ContainsAccount),
+                "{password}"
+            );
         }
         // A word of the name in a phrase that holds without it is no reason.
         assert_eq!(weaknesses("correct ada horse battery staple"), []);
@@ -324,13 +395,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_verifies_and_its_format_is_as_set() {
-        let params = HashParams { memory_kib: 19_456, iterations: 2, parallelism: 1, format: HashFormat::Phc };
+        let params = HashParams {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            format: HashFormat::Phc,
+        };
         let password = Arc::new(Password::new("correct horse battery staple"));
-        for (format, prefix) in [(HashFormat::Phc, "$argon2id$v=19$m=19456,t=2,p=1$"), (HashFormat::Django, "argon2$argon2id$v=19$m=19456,t=2,p=1$")] {
+        for (format, prefix) in [
+            (HashFormat::Phc, "$argon2id$v=19$m=19456,t=2,p=1$"),
+            (HashFormat::Django, "argon2$argon2id$v=19$m=19456,t=2,p=1$"),
+        ] {
             let hasher = PasswordHasher::new(HashParams { format, ..params }).expect("valid costs");
             let (one, other) = (
-                hasher.hash(password.clone(), &mut SysRng).await.expect("hashes"),
-                hasher.hash(password.clone(), &mut SysRng).await.expect("hashes"),
+                hasher
+                    .hash(password.clone(), &mut SysRng)
+                    .await
+                    .expect("hashes"),
+                hasher
+                    .hash(password.clone(), &mut SysRng)
+                    .await
+                    .expect("hashes"),
             );
             assert!(one.starts_with(prefix), "{one}");
             assert_ne!(one, other, "every hash has a salt of its own");
@@ -341,15 +426,29 @@ mod tests {
 
     #[tokio::test]
     async fn composed_and_decomposed_letters_are_the_same_password() {
-        let params = HashParams { memory_kib: 64, iterations: 1, parallelism: 1, format: HashFormat::Phc };
+        let params = HashParams {
+            memory_kib: 64,
+            iterations: 1,
+            parallelism: 1,
+            format: HashFormat::Phc,
+        };
         let hasher = PasswordHasher::new(params).expect("valid costs");
-        let hash = hasher.hash(Arc::new(Password::new("caf\u{e9} au lait")), &mut SysRng).await.expect("hashes");
+        let hash = hasher
+            .hash(Arc::new(Password::new("caf\u{e9} au lait")), &mut SysRng)
+            .await
+            .expect("hashes");
         assert!(verify(&Password::new("cafe\u{301} au lait"), &hash));
     }
 
     #[test]
     fn a_hash_of_another_kind_verifies_nothing() {
-        for hash in ["", "!", "pbkdf2_sha256$600000$salt$hash", "$2b$12$abcdefghijklmnopqrstuv", "argon2"] {
+        for hash in [
+            "",
+            "!",
+            "pbkdf2_sha256$600000$salt$hash",
+            "$2b$12$abcdefghijklmnopqrstuv",
+            "argon2",
+        ] {
             assert!(!verify(&Password::new("x"), hash));
         }
     }

@@ -54,12 +54,17 @@ impl PwnedPasswords {
             .https_or_http()
             .enable_http1()
             .build();
-        Self { base, client: Client::builder(TokioExecutor::new()).build(connector) }
+        Self {
+            base,
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        }
     }
 
     /// Whether the password occurs in a breach.
     pub async fn contains(&self, password: &Password) -> Result<bool, PwnedError> {
-        tokio::time::timeout(TIMEOUT, self.ask(password)).await.map_err(|_| PwnedError::Timeout)?
+        tokio::time::timeout(TIMEOUT, self.ask(password))
+            .await
+            .map_err(|_| PwnedError::Timeout)?
     }
 
     async fn ask(&self, password: &Password) -> Result<bool, PwnedError> {
@@ -71,12 +76,20 @@ impl PwnedPasswords {
             .header("user-agent", "account-recovery")
             .body(Empty::new())
             .map_err(|error| PwnedError::Transport(error.to_string()))?;
-        let answer = self.client.request(request).await.map_err(|error| PwnedError::Transport(error.to_string()))?;
+        let answer = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| PwnedError::Transport(error.to_string()))?;
         if answer.status() != StatusCode::OK {
             return Err(PwnedError::Status(answer.status()));
         }
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|error| PwnedError::Transport(error.to_string()))?.to_bytes();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
+            .collect()
+            .await;
+        let body = body
+            .map_err(|error| PwnedError::Transport(error.to_string()))?
+            .to_bytes();
         Ok(lists(&body, suffix))
     }
 }
@@ -94,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_listed_suffix_counts_and_padding_does_not() {
-        let body = b"0018A45C4D1DEF81644B54AB7F969B88D65:3\r\n00D4F6E8FA6EECAD2A3AA415EEC418D38EC:0\r\n";
+        let body =
+            b"0018A45C4D1DEF81644B54AB7F969B88D65:3\r\n00D4F6E8FA6EECAD2A3AA415EEC418D38EC:0\r\n";
         assert!(lists(body, "0018A45C4D1DEF81644B54AB7F969B88D65"));
         assert!(!lists(body, "00D4F6E8FA6EECAD2A3AA415EEC418D38EC"));
         assert!(!lists(body, "11111111111111111111111111111111111"));

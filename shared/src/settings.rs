@@ -63,10 +63,16 @@ impl<'a> Environment<'a> {
         wanted: &str,
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, SettingError> {
-        let Some(held) = self.get(name) else { return Ok(None) };
+        let Some(held) = self.get(name) else {
+            return Ok(None);
+        };
         match read(&held) {
             Some(value) => Ok(Some(value)),
-            None => Err(SettingError { name, held: Some(held), wanted: wanted.to_owned() }),
+            None => Err(SettingError {
+                name,
+                held: Some(held),
+                wanted: wanted.to_owned(),
+            }),
         }
     }
 
@@ -78,10 +84,19 @@ impl<'a> Environment<'a> {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, SettingError> {
         self.optional(name, wanted, read)?
-            .ok_or_else(|| SettingError { name, held: None, wanted: wanted.to_owned() })
+            .ok_or_else(|| SettingError {
+                name,
+                held: None,
+                wanted: wanted.to_owned(),
+            })
     }
 
-    fn number(&self, name: &'static str, default: u32, range: RangeInclusive<u32>) -> Result<u32, SettingError> {
+    fn number(
+        &self,
+        name: &'static str,
+        default: u32,
+        range: RangeInclusive<u32>,
+    ) -> Result<u32, SettingError> {
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
         let read = |held: &str| held.parse().ok().filter(|number| range.contains(number));
         Ok(self.optional(name, &wanted, read)?.unwrap_or(default))
@@ -90,16 +105,22 @@ impl<'a> Environment<'a> {
     fn table(&self, name: &'static str, default: &str) -> Result<String, SettingError> {
         let is_name = |held: &str| {
             (3..=255).contains(&held.len())
-                && held.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+                && held
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
         };
         let wanted = "the name of a DynamoDB table: 3 to 255 letters, digits, '_', '-' or '.'";
         let read = |held: &str| is_name(held).then(|| held.to_owned());
-        Ok(self.optional(name, wanted, read)?.unwrap_or_else(|| default.to_owned()))
+        Ok(self
+            .optional(name, wanted, read)?
+            .unwrap_or_else(|| default.to_owned()))
     }
 
     fn cors(&self) -> Result<CorsOrigins, SettingError> {
         let wanted = "origins such as https://app.example.com, separated by commas";
-        Ok(self.optional("CORS_ORIGINS", wanted, CorsOrigins::parse)?.unwrap_or_default())
+        Ok(self
+            .optional("CORS_ORIGINS", wanted, CorsOrigins::parse)?
+            .unwrap_or_default())
     }
 }
 
@@ -251,17 +272,34 @@ impl MailerSettings {
         Ok(Self {
             users_table: env.table("USERS_TABLE", "users")?,
             tokens_table: env.table("TOKENS_TABLE", "tokens")?,
-            mail_from: env.required("MAIL_FROM", "the sender's address, or Name <address>", mailbox)?,
+            mail_from: env.required(
+                "MAIL_FROM",
+                "the sender's address, or Name <address>",
+                mailbox,
+            )?,
             app_name: env
-                .optional("APP_NAME", "the name of your application, on one line", words)?
+                .optional(
+                    "APP_NAME",
+                    "the name of your application, on one line",
+                    words,
+                )?
                 .unwrap_or_else(|| reset_url.host_str().unwrap_or_default().to_owned()),
             reply_to: env.optional("MAIL_REPLY_TO", "an address, or Name <address>", mailbox)?,
-            configuration_set: env.optional("SES_CONFIGURATION_SET", "the name of an SES configuration set", words)?,
-            support_url: env.optional("SUPPORT_URL", support, |held| secure_url(held).or_else(|| mailto(held)))?,
+            configuration_set: env.optional(
+                "SES_CONFIGURATION_SET",
+                "the name of an SES configuration set",
+                words,
+            )?,
+            support_url: env.optional("SUPPORT_URL", support, |held| {
+                secure_url(held).or_else(|| mailto(held))
+            })?,
             // NIST SP 800-63B-4 §4.2.1.2: a mailed recovery code holds for 24 hours at most.
             token_ttl: TimeDelta::hours(env.number("TOKEN_TTL_HOURS", 24, 1..=24)?.into()),
             budget: MailBudget {
-                cooldown: TimeDelta::seconds(env.number("ACCOUNT_COOLDOWN_SECONDS", 60, 0..=3_600)?.into()),
+                cooldown: TimeDelta::seconds(
+                    env.number("ACCOUNT_COOLDOWN_SECONDS", 60, 0..=3_600)?
+                        .into(),
+                ),
                 per_hour: env.number("ACCOUNT_LIMIT_PER_HOUR", 5, 1..=100)? as usize,
             },
             reset_url,
@@ -288,7 +326,10 @@ fn mailto(text: &str) -> Option<Url> {
 }
 
 fn is_mailbox(text: &str) -> bool {
-    let address = match text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
+    let address = match text
+        .strip_suffix('>')
+        .and_then(|rest| rest.rsplit_once('<'))
+    {
         Some((name, address)) if is_printable(name) => address,
         Some(_) => return false,
         None => text,
@@ -305,10 +346,15 @@ mod tests {
     use super::*;
 
     fn mailer(pairs: &[(&str, &str)]) -> Result<MailerSettings, String> {
-        let required = [("RESET_URL", "https://app.example.com/reset"), ("MAIL_FROM", "App <no-reply@example.com>")];
+        let required = [
+            ("RESET_URL", "https://app.example.com/reset"),
+            ("MAIL_FROM", "App <no-reply@example.com>"),
+        ];
         let lookup = |name: &str| {
             let mut pairs = pairs.iter().chain(&required);
-            pairs.find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            pairs
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
         };
         MailerSettings::read(&Environment::new(&lookup)).map_err(|error| error.to_string())
     }
@@ -324,38 +370,73 @@ mod tests {
 
         let none = Environment::new(&|_| None);
         let request = RequestSettings::read(&none).expect("nothing is required");
-        assert_eq!((request.client_limit, request.client_window_seconds), (20, 600));
+        assert_eq!(
+            (request.client_limit, request.client_window_seconds),
+            (20, 600)
+        );
         let confirm = ConfirmSettings::read(&none).expect("nothing is required");
-        assert_eq!((confirm.policy.min_length, confirm.policy.min_score), (15, 3));
-        assert_eq!((confirm.hashing.memory_kib, confirm.hashing.iterations, confirm.hashing.parallelism), (19_456, 2, 1));
+        assert_eq!(
+            (confirm.policy.min_length, confirm.policy.min_score),
+            (15, 3)
+        );
+        assert_eq!(
+            (
+                confirm.hashing.memory_kib,
+                confirm.hashing.iterations,
+                confirm.hashing.parallelism
+            ),
+            (19_456, 2, 1)
+        );
         assert!(confirm.pwned_passwords_url.is_none());
     }
 
     #[test]
     fn a_missing_setting_is_named() {
         let error = mailer(&[("RESET_URL", "")]).expect_err("required");
-        assert!(error.starts_with("RESET_URL is not set; it should hold the https:// address"), "{error}");
+        assert!(
+            error.starts_with("RESET_URL is not set; it should hold the https:// address"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_wrong_setting_is_named_with_what_it_holds() {
         let error = mailer(&[("TOKEN_TTL_HOURS", "25")]).expect_err("at most 24");
-        assert_eq!(error, "TOKEN_TTL_HOURS holds \"25\"; it should hold a whole number from 1 to 24");
+        assert_eq!(
+            error,
+            "TOKEN_TTL_HOURS holds \"25\"; it should hold a whole number from 1 to 24"
+        );
     }
 
     #[test]
     fn a_reset_url_is_https_or_of_this_machine() {
-        for url in ["https://example.com/x?y=z", "http://127.0.0.1:8000/", "http://localhost/", "http://[::1]/"] {
+        for url in [
+            "https://example.com/x?y=z",
+            "http://127.0.0.1:8000/",
+            "http://localhost/",
+            "http://[::1]/",
+        ] {
             assert!(mailer(&[("RESET_URL", url)]).is_ok(), "{url}");
         }
-        for url in ["http://example.com/", "https://example.com/#x", "https://a:b@example.com/", "/reset", "javascript:alert(1)"] {
+        for url in [
+            "http://example.com/",
+            "https://example.com/#x",
+            "https://a:b@example.com/",
+            "/reset",
+            "javascript:alert(1)",
+        ] {
             assert!(mailer(&[("RESET_URL", url)]).is_err(), "{url}");
         }
     }
 
     #[test]
     fn a_sender_cannot_smuggle_a_header() {
-        for from in ["no-reply@example.com\r\nBcc: x@example.com", "A\nB <no-reply@example.com>", "no-reply", "<>"] {
+        for from in [
+            "no-reply@example.com\r\nBcc: x@example.com",
+            "A\nB <no-reply@example.com>",
+            "no-reply",
+            "<>",
+        ] {
             assert!(mailer(&[("MAIL_FROM", from)]).is_err(), "{from:?}");
         }
     }

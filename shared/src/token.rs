@@ -41,7 +41,8 @@ impl ResetToken {
     pub fn parse(text: &str) -> Result<Self, MalformedToken> {
         let text = text.trim();
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-        if text.len() != TOKEN_CHARS || URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut()).is_err() {
+        if text.len() != TOKEN_CHARS || URL_SAFE_NO_PAD.decode_slice(text, bytes.as_mut()).is_err()
+        {
             return Err(MalformedToken);
         }
         Ok(Self(Zeroizing::new(text.to_owned())))
@@ -107,7 +108,11 @@ mod tests {
     fn a_token_is_43_characters_of_base64url_and_never_the_same() {
         let (one, other) = (token(), token());
         assert_eq!(one.expose().len(), 43);
-        assert!(one.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert!(
+            one.expose()
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        );
         assert_ne!(one.expose(), other.expose());
     }
 
@@ -122,7 +127,8 @@ mod tests {
     #[test]
     fn a_pasted_token_may_have_space_around_it() {
         let token = token();
-        let pasted = ResetToken::parse(&format!(" \t{}\r\n", token.expose())).expect("has the shape");
+        let pasted =
+            ResetToken::parse(&format!(" \t{}\r\n", token.expose())).expect("has the shape");
         assert_eq!(pasted.digest(), token.digest());
     }
 
@@ -131,8 +137,13 @@ mod tests {
         let token = token();
         let text = token.expose();
         for other in [
-            String::new(), "0".into(), text[1..].into(), format!("{text}A"), format!("{text}="),
-            text.replacen(&text[..1], "+", 1), text.replacen(&text[..1], "é", 1),
+            String::new(),
+            "0".into(),
+            text[1..].into(),
+            format!("{text}A"),
+            format!("{text}="),
+            text.replacen(&text[..1], "+", 1),
+            text.replacen(&text[..1], "é", 1),
             // The last character carries two bits that have to be zero: one token, one spelling.
             format!("{}B", "A".repeat(42)),
         ] {
@@ -143,6 +154,9 @@ mod tests {
     #[test]
     fn debug_shows_nothing() {
         let token = token();
-        assert_eq!(format!("{token:?} {:?}", token.digest()), "ResetToken(redacted) TokenDigest(redacted)");
+        assert_eq!(
+            format!("{token:?} {:?}", token.digest()),
+            "ResetToken(redacted) TokenDigest(redacted)"
+        );
     }
 }

@@ -35,7 +35,13 @@ pub struct App {
 impl App {
     /// Puts the settings and the client to use. Fails on costs that Argon2 refuses.
     pub fn new(settings: ConfirmSettings, dynamodb: DynamoDb) -> Result<Self, HashError> {
-        let ConfirmSettings { tables, policy, hashing, pwned_passwords_url, cors } = settings;
+        let ConfirmSettings {
+            tables,
+            policy,
+            hashing,
+            pwned_passwords_url,
+            cors,
+        } = settings;
         Ok(Self {
             tokens: Tokens::new(dynamodb.clone(), tables.tokens.clone()),
             hasher: PasswordHasher::new(hashing)?,
@@ -50,8 +56,16 @@ impl App {
 
 /// Answers one HTTP request. `rng` gives the salt, and is the operating system's outside of
 /// tests.
-pub async fn handle<R: TryCryptoRng>(app: &App, request: Request, now: DateTime<Utc>, rng: &mut R) -> Response<Body> {
-    http::serve(&app.cors, request, |request| confirm(app, request, now, rng)).await
+pub async fn handle<R: TryCryptoRng>(
+    app: &App,
+    request: Request,
+    now: DateTime<Utc>,
+    rng: &mut R,
+) -> Response<Body> {
+    http::serve(&app.cors, request, |request| {
+        confirm(app, request, now, rng)
+    })
+    .await
 }
 
 async fn confirm<R: TryCryptoRng>(
@@ -66,14 +80,23 @@ async fn confirm<R: TryCryptoRng>(
     let password = Arc::new(Password::new(&http::required("new_password", password)?));
     let email = email.map(|email| EmailAddress::parse(&email)).transpose()?;
 
-    let digest = ResetToken::parse(&token).map_err(|_| reject_token("malformed"))?.digest();
+    let digest = ResetToken::parse(&token)
+        .map_err(|_| reject_token("malformed"))?
+        .digest();
     let token = find_token(app, &digest, email.as_ref(), now).await?;
     check_policy(app, &password, &token)?;
     let password_hash = hash_unless_breached(app, password, rng).await?;
     let mut request_token = [0; 16];
-    rng.try_fill_bytes(&mut request_token).map_err(|error| HashError::Random(error.to_string()))?;
+    rng.try_fill_bytes(&mut request_token)
+        .map_err(|error| HashError::Random(error.to_string()))?;
 
-    let change = PasswordChange { digest: &digest, token: &token, password_hash, now, request_token };
+    let change = PasswordChange {
+        digest: &digest,
+        token: &token,
+        password_hash,
+        now,
+        request_token,
+    };
     match change_password(&app.dynamodb, &app.tables, &change).await? {
         Change::Done => {
             log::count("resets", 1);
@@ -91,7 +114,11 @@ async fn find_token(
     email: Option<&EmailAddress>,
     now: DateTime<Utc>,
 ) -> Result<TokenRow, Problem> {
-    let token = app.tokens.get(digest).await?.ok_or_else(|| reject_token("unknown"))?;
+    let token = app
+        .tokens
+        .get(digest)
+        .await?
+        .ok_or_else(|| reject_token("unknown"))?;
     if !token.is_valid_at(now) {
         return Err(reject_token("expired"));
     }
@@ -102,8 +129,14 @@ async fn find_token(
 }
 
 fn check_policy(app: &App, password: &Password, token: &TokenRow) -> Result<(), Problem> {
-    let weaknesses = app.policy.weaknesses(password, &token.email, token.name.as_deref());
-    if weaknesses.is_empty() { Ok(()) } else { Err(reject_password(app, &weaknesses)) }
+    let weaknesses = app
+        .policy
+        .weaknesses(password, &token.email, token.name.as_deref());
+    if weaknesses.is_empty() {
+        Ok(())
+    } else {
+        Err(reject_password(app, &weaknesses))
+    }
 }
 
 /// Hashes the password and, where that is set, asks meanwhile whether it is known from a breach.
@@ -139,6 +172,9 @@ fn reject_token(reason: &'static str) -> Problem {
 
 fn reject_password(app: &App, weaknesses: &[Weakness]) -> Problem {
     log::count("passwords_rejected", 1);
-    let detail = |code: &Weakness| WeaknessDetail { code: *code, detail: app.policy.advice(*code) };
+    let detail = |code: &Weakness| WeaknessDetail {
+        code: *code,
+        detail: app.policy.advice(*code),
+    };
     Problem::WeakPassword(weaknesses.iter().map(detail).collect())
 }

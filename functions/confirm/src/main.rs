@@ -5,7 +5,10 @@ use std::{error::Error, process::ExitCode, sync::Arc};
 use rand::rngs::SysRng;
 use shared::{aws, lambda, settings::ConfirmSettings};
 
-#[expect(clippy::disallowed_methods, reason = "the edge, where the time comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time comes from"
+)]
 fn main() -> ExitCode {
     lambda::run("confirm", |env| {
         let settings = ConfirmSettings::read(env)?;

@@ -39,7 +39,12 @@ pub struct App {
 impl App {
     /// Puts the settings and the clients to use; `aws` and `env` are for SES.
     #[must_use]
-    pub fn new(settings: MailerSettings, dynamodb: DynamoDb, aws: &SdkConfig, env: &Environment<'_>) -> Self {
+    pub fn new(
+        settings: MailerSettings,
+        dynamodb: DynamoDb,
+        aws: &SdkConfig,
+        env: &Environment<'_>,
+    ) -> Self {
         Self {
             users: Users::new(dynamodb.clone(), settings.users_table.clone()),
             tokens: Tokens::new(dynamodb, settings.tokens_table.clone()),
@@ -128,7 +133,13 @@ pub async fn handle<R: TryCryptoRng>(
 
 fn failures(records: &[Value]) -> BatchResponse {
     let failure = |item_identifier| BatchItemFailure { item_identifier };
-    BatchResponse { batch_item_failures: records.iter().filter_map(record::sequence_number).map(failure).collect() }
+    BatchResponse {
+        batch_item_failures: records
+            .iter()
+            .filter_map(record::sequence_number)
+            .map(failure)
+            .collect(),
+    }
 }
 
 async fn deliver<R: TryCryptoRng>(
@@ -137,7 +148,9 @@ async fn deliver<R: TryCryptoRng>(
     now: DateTime<Utc>,
     rng: &mut R,
 ) -> Result<Outcome, Retry> {
-    let Some(owed) = Owed::read(record) else { return Ok(Outcome::Skipped("not a record of the outbox")) };
+    let Some(owed) = Owed::read(record) else {
+        return Ok(Outcome::Skipped("not a record of the outbox"));
+    };
     match owed.kind {
         Kind::ResetRequested => send_link(app, &owed, now, rng).await,
         Kind::PasswordChanged => send_notice(app, &owed).await,
@@ -157,7 +170,12 @@ async fn send_link<R: TryCryptoRng>(
         Err(reason) => return Ok(Outcome::Skipped(reason)),
     };
     let token = ResetToken::generate(rng).map_err(|error| Retry::Random(error.to_string()))?;
-    let row = TokenRow::new(user.email.clone(), user.name.clone(), now, app.settings.token_ttl);
+    let row = TokenRow::new(
+        user.email.clone(),
+        user.name.clone(),
+        now,
+        app.settings.token_ttl,
+    );
     app.tokens.put(&token.digest(), &row).await?;
     let link = mail::reset_link(&app.settings.reset_url, &user.email, &token);
     let letter = mail::reset(&letterhead(app, &user), &link, &token, row.expires_at);
@@ -173,23 +191,41 @@ async fn send_notice(app: &App, owed: &Owed) -> Result<Outcome, Retry> {
 }
 
 /// The user whom the mail is for, with the mail taken from their budget; or why there is none.
-async fn find_and_charge(app: &App, owed: &Owed, now: DateTime<Utc>) -> Result<Result<User, &'static str>, AwsError> {
+async fn find_and_charge(
+    app: &App,
+    owed: &Owed,
+    now: DateTime<Utc>,
+) -> Result<Result<User, &'static str>, AwsError> {
     let event = MailEvent::new(&owed.id, owed.count);
     for _ in 0..BUDGET_TRIES {
-        let Some(user) = app.users.get(&owed.email).await? else { return Ok(Err("unknown address")) };
+        let Some(user) = app.users.get(&owed.email).await? else {
+            return Ok(Err("unknown address"));
+        };
         if !user.is_active {
             return Ok(Err("inactive account"));
         }
-        match app.users.take_mail(&user, &event, app.settings.budget, now).await? {
+        match app
+            .users
+            .take_mail(&user, &event, app.settings.budget, now)
+            .await?
+        {
             Budget::Granted => return Ok(Ok(user)),
             Budget::Spent => return Ok(Err("budget spent")),
             Budget::Changed => {}
         }
     }
-    Err(AwsError::of("UpdateItem users", "other mails to the account came in between"))
+    Err(AwsError::of(
+        "UpdateItem users",
+        "other mails to the account came in between",
+    ))
 }
 
-async fn send(app: &App, owed: &Owed, user: &User, letter: &mail::Mail) -> Result<Outcome, SendError> {
+async fn send(
+    app: &App,
+    owed: &Owed,
+    user: &User,
+    letter: &mail::Mail,
+) -> Result<Outcome, SendError> {
     let account = user.email.digest();
     match app.sender.send(&user.mail_to, owed.kind, letter).await {
         Ok(()) => {

@@ -62,7 +62,10 @@ mod tests {
     #[test]
     fn a_row_of_the_outbox_is_read() {
         let owed = Owed::read(&record()).expect("a row of the outbox");
-        assert_eq!((owed.id.as_str(), owed.count, owed.kind), ("request#192.0.2.1#0", 1, Kind::ResetRequested));
+        assert_eq!(
+            (owed.id.as_str(), owed.count, owed.kind),
+            ("request#192.0.2.1#0", 1, Kind::ResetRequested)
+        );
         assert_eq!(owed.email.as_str(), "ada@example.com");
         assert_eq!(sequence_number(&record()).as_deref(), Some("100"));
     }
@@ -79,7 +82,10 @@ mod tests {
             ("/dynamodb/NewImage/email", json!({ "N": "1" })),
             ("/dynamodb/NewImage/email", json!({ "S": "nobody" })),
             ("/dynamodb/NewImage/count", json!({ "N": "many" })),
-            ("/dynamodb/NewImage/at", json!({ "N": "9223372036854775807" })),
+            (
+                "/dynamodb/NewImage/at",
+                json!({ "N": "9223372036854775807" }),
+            ),
         ] {
             let mut record = record();
             *record.pointer_mut(pointer).expect("is there") = value;

@@ -73,7 +73,11 @@ impl Sender {
             .map_err(|error| {
                 let is_final = is_about_the_mail(&error);
                 let error = AwsError::new("SendEmail", &error);
-                if is_final { SendError::Refused(error) } else { SendError::Later(error) }
+                if is_final {
+                    SendError::Refused(error)
+                } else {
+                    SendError::Later(error)
+                }
             })?;
         Ok(())
     }
@@ -86,25 +90,45 @@ fn is_about_the_mail(error: &SdkError<SendEmailError>) -> bool {
     match error.as_service_error() {
         Some(SendEmailError::BadRequestException(_)) => true,
         // The one error has two meanings, which only its text tells apart.
-        Some(SendEmailError::MessageRejected(rejected)) => {
-            !rejected.message().unwrap_or_default().to_lowercase().contains("not verified")
-        }
+        Some(SendEmailError::MessageRejected(rejected)) => !rejected
+            .message()
+            .unwrap_or_default()
+            .to_lowercase()
+            .contains("not verified"),
         _ => false,
     }
 }
 
 fn content(mail: &Mail) -> EmailContent {
-    let text = |text: &str| Content::builder().data(text).charset("UTF-8").build().expect("it has data");
+    let text = |text: &str| {
+        Content::builder()
+            .data(text)
+            .charset("UTF-8")
+            .build()
+            .expect("it has data")
+    };
     // RFC 3834 §5: no vacation notice shall answer.
-    let automatic = MessageHeader::builder().name("Auto-Submitted").value("auto-generated").build();
+    let automatic = MessageHeader::builder()
+        .name("Auto-Submitted")
+        .value("auto-generated")
+        .build();
     let message = Message::builder()
         .subject(text(&mail.subject))
-        .body(Body::builder().text(text(&mail.text)).html(text(&mail.html)).build())
+        .body(
+            Body::builder()
+                .text(text(&mail.text))
+                .html(text(&mail.html))
+                .build(),
+        )
         .headers(automatic.expect("it has a name and a value"))
         .build();
     EmailContent::builder().simple(message).build()
 }
 
 fn tag(name: &str, value: &str) -> MessageTag {
-    MessageTag::builder().name(name).value(value).build().expect("it has a name and a value")
+    MessageTag::builder()
+        .name(name)
+        .value(value)
+        .build()
+        .expect("it has a name and a value")
 }

@@ -26,10 +26,18 @@ impl App {
     /// Puts the settings and the client to use.
     #[must_use]
     pub fn new(settings: RequestSettings, dynamodb: DynamoDb) -> Self {
-        let RequestSettings { outbox_table, client_limit, client_window_seconds, cors } = settings;
+        let RequestSettings {
+            outbox_table,
+            client_limit,
+            client_window_seconds,
+            cors,
+        } = settings;
         Self {
             outbox: Outbox::new(dynamodb, outbox_table),
-            limit: ClientLimit { requests: client_limit, window_seconds: client_window_seconds },
+            limit: ClientLimit {
+                requests: client_limit,
+                window_seconds: client_window_seconds,
+            },
             cors,
         }
     }
@@ -50,9 +58,13 @@ async fn ask(app: &App, request: Request, now: DateTime<Utc>) -> Result<Response
             tracing::info!(account = email.digest(), "a mail was asked for");
             Ok(http::worked())
         }
-        Asked::Limited { retry_after_seconds } => {
+        Asked::Limited {
+            retry_after_seconds,
+        } => {
             log::count("requests_limited", 1);
-            Err(Problem::RateLimited { retry_after_seconds })
+            Err(Problem::RateLimited {
+                retry_after_seconds,
+            })
         }
     }
 }

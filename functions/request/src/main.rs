@@ -4,7 +4,10 @@ use std::{process::ExitCode, sync::Arc};
 
 use shared::{aws, lambda, settings::RequestSettings};
 
-#[expect(clippy::disallowed_methods, reason = "the edge, where the time comes from")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time comes from"
+)]
 fn main() -> ExitCode {
     lambda::run("request", |env| {
         let settings = RequestSettings::read(env)?;

@@ -15,7 +15,8 @@ use super::Problem;
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// The formats, as the `Accept` header of a 415 lists them (RFC 9110 §15.5.16).
-pub(super) const ACCEPTED: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
+pub(super) const ACCEPTED: &str =
+    "application/json, application/x-www-form-urlencoded, multipart/form-data";
 
 /// The text of one field, zeroed when it is done with: it may be a password.
 pub type Field = Zeroizing<String>;
@@ -57,35 +58,61 @@ enum Format {
     Empty,
     Json,
     Form,
-    Multipart { boundary: String },
+    Multipart {
+        boundary: String,
+    },
 }
 
 /// The format that the headers declare. Nothing is guessed from the body.
 fn format(headers: &HeaderMap, body: &Bytes) -> Result<Format, Problem> {
-    let is_plain = |encoding: &header::HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
-        return Err(Problem::UnsupportedMediaType("Send the body without a content encoding."));
+    let is_plain =
+        |encoding: &header::HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(is_plain)
+    {
+        return Err(Problem::UnsupportedMediaType(
+            "Send the body without a content encoding.",
+        ));
     }
     let unknown = Problem::UnsupportedMediaType(
         "Send application/json, application/x-www-form-urlencoded or multipart/form-data, and say so in Content-Type.",
     );
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let (declared, None) = (types.next(), types.next()) else { return Err(unknown) };
-    let Some(declared) = declared else {
-        return if body.is_empty() { Ok(Format::Empty) } else { Err(unknown) };
-    };
-    let Some(media_type) = declared.to_str().ok().and_then(|text| text.parse::<mime::Mime>().ok()) else {
+    let (declared, None) = (types.next(), types.next()) else {
         return Err(unknown);
     };
-    if media_type.get_param("charset").is_some_and(|charset| !is_utf8(charset.as_str())) {
+    let Some(declared) = declared else {
+        return if body.is_empty() {
+            Ok(Format::Empty)
+        } else {
+            Err(unknown)
+        };
+    };
+    let Some(media_type) = declared
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<mime::Mime>().ok())
+    else {
+        return Err(unknown);
+    };
+    if media_type
+        .get_param("charset")
+        .is_some_and(|charset| !is_utf8(charset.as_str()))
+    {
         return Err(Problem::UnsupportedMediaType("Send the body in UTF-8."));
     }
     match media_type.essence_str() {
         "application/json" => Ok(Format::Json),
         "application/x-www-form-urlencoded" => Ok(Format::Form),
         "multipart/form-data" => match media_type.get_param("boundary") {
-            Some(boundary) => Ok(Format::Multipart { boundary: boundary.as_str().to_owned() }),
-            None => Err(Problem::InvalidParams("The multipart body has no boundary; set it in Content-Type.".to_owned())),
+            Some(boundary) => Ok(Format::Multipart {
+                boundary: boundary.as_str().to_owned(),
+            }),
+            None => Err(Problem::InvalidParams(
+                "The multipart body has no boundary; set it in Content-Type.".to_owned(),
+            )),
         },
         _ => Err(unknown),
     }
@@ -103,7 +130,10 @@ struct Fields<const N: usize> {
 
 impl<const N: usize> Fields<N> {
     fn new(names: [&'static str; N]) -> Self {
-        Self { names, values: [const { None }; N] }
+        Self {
+            names,
+            values: [const { None }; N],
+        }
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -112,7 +142,10 @@ impl<const N: usize> Fields<N> {
 
     fn set(&mut self, index: usize, value: Field) -> Result<(), Problem> {
         if self.values[index].replace(value).is_some() {
-            return Err(Problem::InvalidParams(format!("Send {} once.", self.names[index])));
+            return Err(Problem::InvalidParams(format!(
+                "Send {} once.",
+                self.names[index]
+            )));
         }
         Ok(())
     }
@@ -120,7 +153,9 @@ impl<const N: usize> Fields<N> {
     fn finish(self) -> Result<[Option<Field>; N], Problem> {
         for (name, value) in self.names.iter().zip(&self.values) {
             if value.as_ref().is_some_and(|value| value.is_empty()) {
-                return Err(Problem::InvalidParams(format!("{name} is empty; fill it in.")));
+                return Err(Problem::InvalidParams(format!(
+                    "{name} is empty; fill it in."
+                )));
             }
         }
         Ok(self.values)
@@ -134,10 +169,17 @@ fn not_a_string(name: &str) -> Problem {
 fn read_json<const N: usize>(body: &[u8], fields: &mut Fields<N>) -> Result<(), Problem> {
     let mut problem = None;
     let mut json = serde_json::Deserializer::from_slice(body);
-    let read = json.deserialize_map(JsonObject { fields, problem: &mut problem }).and_then(|()| json.end());
+    let read = json
+        .deserialize_map(JsonObject {
+            fields,
+            problem: &mut problem,
+        })
+        .and_then(|()| json.end());
     match (problem, read) {
         (Some(problem), _) => Err(problem),
-        (None, Err(_)) => Err(Problem::InvalidParams("The body is not a JSON object; check its syntax.".to_owned())),
+        (None, Err(_)) => Err(Problem::InvalidParams(
+            "The body is not a JSON object; check its syntax.".to_owned(),
+        )),
         (None, Ok(())) => Ok(()),
     }
 }
@@ -236,9 +278,14 @@ impl<'de> Visitor<'de> for JsonString {
 fn read_form<const N: usize>(body: &[u8], fields: &mut Fields<N>) -> Result<(), Problem> {
     for pair in body.split(|byte| *byte == b'&') {
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
-        let (name, value) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+        let (name, value) = (
+            halves.next().unwrap_or_default(),
+            halves.next().unwrap_or_default(),
+        );
         let (Some(name), Some(value)) = (form_decode(name), form_decode(value)) else {
-            return Err(Problem::InvalidParams("The form is not UTF-8; check its encoding.".to_owned()));
+            return Err(Problem::InvalidParams(
+                "The form is not UTF-8; check its encoding.".to_owned(),
+            ));
         };
         if let Some(index) = fields.position(&name) {
             fields.set(index, value)?;
@@ -248,9 +295,16 @@ fn read_form<const N: usize>(body: &[u8], fields: &mut Fields<N>) -> Result<(), 
 }
 
 fn form_decode(encoded: &[u8]) -> Option<Field> {
-    let spaced: Zeroizing<Vec<u8>> =
-        Zeroizing::new(encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
-    percent_decode(&spaced).decode_utf8().ok().map(|text| Zeroizing::new(text.into_owned()))
+    let spaced: Zeroizing<Vec<u8>> = Zeroizing::new(
+        encoded
+            .iter()
+            .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+            .collect(),
+    );
+    percent_decode(&spaced)
+        .decode_utf8()
+        .ok()
+        .map(|text| Zeroizing::new(text.into_owned()))
 }
 
 async fn read_multipart<const N: usize>(
@@ -258,11 +312,15 @@ async fn read_multipart<const N: usize>(
     boundary: String,
     fields: &mut Fields<N>,
 ) -> Result<(), Problem> {
-    let unreadable = |_| Problem::InvalidParams("The multipart body cannot be read; check its boundary.".to_owned());
+    let unreadable = |_| {
+        Problem::InvalidParams("The multipart body cannot be read; check its boundary.".to_owned())
+    };
     let stream = futures::stream::once(async move { Ok::<_, std::convert::Infallible>(body) });
     let mut multipart = multer::Multipart::new(stream, boundary);
     while let Some(part) = multipart.next_field().await.map_err(unreadable)? {
-        let Some(index) = part.name().and_then(|name| fields.position(name)) else { continue };
+        let Some(index) = part.name().and_then(|name| fields.position(name)) else {
+            continue;
+        };
         if part.file_name().is_some() {
             return Err(not_a_string(fields.names[index]));
         }
@@ -281,7 +339,10 @@ mod tests {
     const JSON: &str = "application/json";
     const FORM: &str = "application/x-www-form-urlencoded";
 
-    fn read(content_type: &str, body: impl Into<Vec<u8>>) -> Result<[Option<String>; 2], &'static str> {
+    fn read(
+        content_type: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Result<[Option<String>; 2], &'static str> {
         let request = Request::post("/")
             .header(header::CONTENT_TYPE, content_type)
             .body(Body::Binary(body.into()))
@@ -292,26 +353,35 @@ mod tests {
             .map_err(|problem| problem.code())
     }
 
-    fn both(email: &str, password: &str) -> Result<[Option<String>; 2], &'static str> {
-        Ok([Some(email.to_owned()), Some(password.to_owned())])
+    fn both(email: &str, password: &str) -> [Option<String>; 2] {
+        [Some(email.to_owned()), Some(password.to_owned())]
     }
 
     #[test]
     fn the_three_formats_say_the_same() {
         let json = r#"{"email": "a@b.c", "new_password": "p + ü & %", "other": [1, {"email": 2}]}"#;
-        assert_eq!(read(JSON, json), both("a@b.c", "p + ü & %"));
-        assert_eq!(read("application/json; charset=\"UTF-8\"", json), both("a@b.c", "p + ü & %"));
+        assert_eq!(read(JSON, json), Ok(both("a@b.c", "p + ü & %")));
+        assert_eq!(
+            read("application/json; charset=\"UTF-8\"", json),
+            Ok(both("a@b.c", "p + ü & %"))
+        );
         let form = "email=a%40b.c&new_password=p+%2B+%C3%BC+%26+%25&other=1&other=2";
-        assert_eq!(read(FORM, form), both("a@b.c", "p + ü & %"));
+        assert_eq!(read(FORM, form), Ok(both("a@b.c", "p + ü & %")));
         let multipart = "--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\na@b.c\r\n\
             --x\r\nContent-Disposition: form-data; name=\"new_password\"\r\n\r\np + ü & %\r\n\
             --x\r\nContent-Disposition: form-data; name=\"other\"; filename=\"f\"\r\n\r\n1\r\n--x--\r\n";
-        assert_eq!(read("multipart/form-data; boundary=x", multipart), both("a@b.c", "p + ü & %"));
+        assert_eq!(
+            read("multipart/form-data; boundary=x", multipart),
+            Ok(both("a@b.c", "p + ü & %"))
+        );
     }
 
     #[test]
     fn a_missing_field_is_none() {
-        assert_eq!(read(JSON, r#"{"email":"a@b.c"}"#), Ok([Some("a@b.c".to_owned()), None]));
+        assert_eq!(
+            read(JSON, r#"{"email":"a@b.c"}"#),
+            Ok([Some("a@b.c".to_owned()), None])
+        );
         assert_eq!(read(FORM, ""), Ok([None, None]));
         assert_eq!(read(JSON, "{}"), Ok([None, None]));
     }
@@ -319,22 +389,44 @@ mod tests {
     #[test]
     fn json_of_another_shape_is_refused() {
         for body in [
-            "", "{", "[]", "null", "\"email\"", "{} {}", "{\"email\": \"a\u{0}\"}",
-            r#"{"email": ""}"#, r#"{"email": null}"#, r#"{"email": ["a@b.c"]}"#, r#"{"email": {"$gt": 0}}"#,
-            r#"{"email": 0}"#, r#"{"email": true}"#, r#"{"email": 1.5}"#, r#"{"email": -1}"#,
-            r#"{"email": "a@b.c", "email": "d@e.f"}"#, r#"{"email": "a@b.c", "\u0065mail": "d@e.f"}"#,
+            "",
+            "{",
+            "[]",
+            "null",
+            "\"email\"",
+            "{} {}",
+            "{\"email\": \"a\u{0}\"}",
+            r#"{"email": ""}"#,
+            r#"{"email": null}"#,
+            r#"{"email": ["a@b.c"]}"#,
+            r#"{"email": {"$gt": 0}}"#,
+            r#"{"email": 0}"#,
+            r#"{"email": true}"#,
+            r#"{"email": 1.5}"#,
+            r#"{"email": -1}"#,
+            r#"{"email": "a@b.c", "email": "d@e.f"}"#,
+            r#"{"email": "a@b.c", "\u0065mail": "d@e.f"}"#,
             r#"{"email": "\ud800"}"#,
         ] {
             assert_eq!(read(JSON, body), Err("invalid_params"), "{body}");
         }
-        assert_eq!(read(JSON, b"{\"email\": \"\xff\"}".as_slice()), Err("invalid_params"));
+        assert_eq!(
+            read(JSON, b"{\"email\": \"\xff\"}".as_slice()),
+            Err("invalid_params")
+        );
         let deep = format!(r#"{{"email": {}"#, "[".repeat(16_000));
         assert_eq!(read(JSON, deep), Err("invalid_params"));
     }
 
     #[test]
     fn forms_of_another_shape_are_refused() {
-        for body in ["email=a&email=b", "email=", "email", "email=%FF", "email=a&%65mail=b"] {
+        for body in [
+            "email=a&email=b",
+            "email=",
+            "email",
+            "email=%FF",
+            "email=a&%65mail=b",
+        ] {
             assert_eq!(read(FORM, body), Err("invalid_params"), "{body}");
         }
         let part = "--x\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\na@b.c\r\n";
@@ -343,9 +435,16 @@ mod tests {
             "not multipart".to_owned(),
             part.to_owned(),
             format!("{part}{part}--x--\r\n"),
-            format!("{}--x--\r\n", part.replace("name=\"email\"", "name=\"email\"; filename=\"f\"")),
+            format!(
+                "{}--x--\r\n",
+                part.replace("name=\"email\"", "name=\"email\"; filename=\"f\"")
+            ),
         ] {
-            assert_eq!(read("multipart/form-data; boundary=x", body.clone()), Err("invalid_params"), "{body}");
+            assert_eq!(
+                read("multipart/form-data; boundary=x", body.clone()),
+                Err("invalid_params"),
+                "{body}"
+            );
         }
         assert_eq!(read("multipart/form-data", part), Err("invalid_params"));
     }
@@ -353,16 +452,28 @@ mod tests {
     #[test]
     fn other_media_types_are_refused() {
         for content_type in [
-            "text/plain", "application/xml", "", "json", "application/json; charset=iso-8859-1",
-            "application/x-www-form-urlencoded; charset=utf-16", "application/problem+json",
+            "text/plain",
+            "application/xml",
+            "",
+            "json",
+            "application/json; charset=iso-8859-1",
+            "application/x-www-form-urlencoded; charset=utf-16",
+            "application/problem+json",
         ] {
-            assert_eq!(read(content_type, "{}"), Err("unsupported_media_type"), "{content_type}");
+            assert_eq!(
+                read(content_type, "{}"),
+                Err("unsupported_media_type"),
+                "{content_type}"
+            );
         }
     }
 
     #[test]
     fn size_is_looked_at_first() {
-        assert_eq!(read("text/plain", vec![b'x'; MAX_BODY_BYTES + 1]), Err("payload_too_large"));
+        assert_eq!(
+            read("text/plain", vec![b'x'; MAX_BODY_BYTES + 1]),
+            Err("payload_too_large")
+        );
         let padding = " ".repeat(MAX_BODY_BYTES - 2);
         assert_eq!(read(JSON, format!("{{}}{padding}")), Ok([None, None]));
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
 use http::Request;
@@ -31,8 +31,8 @@ impl fmt::Display for Client {
             None => f.write_str("unknown"),
             Some(IpAddr::V4(address)) => address.fmt(f),
             Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                write!(f, "{a:x}:{b:x}:{c:x}:{d:x}::/64")
+                let network = u128::from(address) >> 64 << 64;
+                write!(f, "{}/64", Ipv6Addr::from(network))
             }
         }
     }
@@ -51,17 +51,27 @@ pub fn client(request: &Request<Body>) -> Client {
         Some(RequestContext::Alb(_)) => last_forwarded_for(request),
         _ => None,
     };
-    Client(address.and_then(parse_address).map(|address| address.to_canonical()))
+    Client(
+        address
+            .and_then(parse_address)
+            .map(|address| address.to_canonical()),
+    )
 }
 
 fn last_forwarded_for(request: &Request<Body>) -> Option<&str> {
-    let last = request.headers().get_all("x-forwarded-for").iter().next_back()?;
+    let last = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()?;
     last.to_str().ok()?.rsplit(',').next().map(str::trim)
 }
 
 /// An address, with a port behind it where the balancer is set to keep the client's.
 fn parse_address(text: &str) -> Option<IpAddr> {
-    text.parse().ok().or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
+    text.parse()
+        .ok()
+        .or_else(|| text.parse().ok().map(|socket: SocketAddr| socket.ip()))
 }
 
 #[cfg(test)]
@@ -81,7 +91,12 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_is_one_client_however_written() {
-        for address in ["192.0.2.7", "::ffff:192.0.2.7", "192.0.2.7:4711", "[::ffff:192.0.2.7]:4711"] {
+        for address in [
+            "192.0.2.7",
+            "::ffff:192.0.2.7",
+            "192.0.2.7:4711",
+            "[::ffff:192.0.2.7]:4711",
+        ] {
             assert_eq!(bucket(address), "192.0.2.7");
         }
     }

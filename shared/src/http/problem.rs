@@ -6,7 +6,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{chain, json as respond};
-use crate::{address::InvalidAddress, aws::AwsError, password::{HashError, Weakness}};
+use crate::{
+    address::InvalidAddress,
+    aws::AwsError,
+    password::{HashError, Weakness},
+};
 
 /// Every way in which a request can fail. The one place that maps a failure to HTTP.
 #[derive(Debug)]
@@ -105,8 +109,14 @@ impl Problem {
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         match &self {
-            Self::Aws(error) => tracing::error!(code = self.code(), error = chain(error), "a call to AWS failed"),
-            Self::Hash(error) => tracing::error!(code = self.code(), error = chain(error), "hashing failed"),
+            Self::Aws(error) => tracing::error!(
+                code = self.code(),
+                error = chain(error),
+                "a call to AWS failed"
+            ),
+            Self::Hash(error) => {
+                tracing::error!(code = self.code(), error = chain(error), "hashing failed");
+            }
             Self::Panicked => tracing::error!(code = self.code(), "the handler panicked"),
             _ => tracing::info!(code = self.code(), "refused"),
         }
@@ -120,17 +130,22 @@ impl Problem {
         if let Self::WeakPassword(reasons) = &self {
             body["reasons"] = json!(reasons);
         }
-        let mut response = respond(status, "application/problem+json", &body);
+        let mut response = respond(status, "application/problem+json", body.to_string());
         let headers = response.headers_mut();
         match self {
             Self::MethodNotAllowed => {
                 headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
             }
-            Self::RateLimited { retry_after_seconds } => {
+            Self::RateLimited {
+                retry_after_seconds,
+            } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
             }
             Self::UnsupportedMediaType(_) => {
-                headers.insert(header::ACCEPT, HeaderValue::from_static(super::body::ACCEPTED));
+                headers.insert(
+                    header::ACCEPT,
+                    HeaderValue::from_static(super::body::ACCEPTED),
+                );
             }
             _ => {}
         }
@@ -140,7 +155,9 @@ impl Problem {
 
 impl From<InvalidAddress> for Problem {
     fn from(_: InvalidAddress) -> Self {
-        Self::InvalidParams("email has to be one e-mail address, such as ada@example.com.".to_owned())
+        Self::InvalidParams(
+            "email has to be one e-mail address, such as ada@example.com.".to_owned(),
+        )
     }
 }
 

@@ -58,7 +58,9 @@ pub async fn change_password(
     let tries = async {
         for attempt in 1..TRIES {
             match transact(client, tables, change).await {
-                Err(error) if is_conflict(&error) => tokio::time::sleep(wait(attempt, change)).await,
+                Err(error) if is_conflict(&error) => {
+                    tokio::time::sleep(wait(attempt, change)).await;
+                }
                 answer => return outcome(answer),
             }
         }
@@ -83,15 +85,25 @@ fn is_conflict(error: &TransactError) -> bool {
     let in_progress = error
         .as_service_error()
         .is_some_and(TransactWriteItemsError::is_transaction_in_progress_exception);
-    let transient = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-    in_progress || (cancelled_by(error, &transient) && !cancelled_by(error, &["ConditionalCheckFailed"]))
+    let transient = [
+        "TransactionConflict",
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+    ];
+    in_progress
+        || (cancelled_by(error, &transient) && !cancelled_by(error, &["ConditionalCheckFailed"]))
 }
 
 fn cancelled_by(error: &TransactError, codes: &[&str]) -> bool {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+        error.as_service_error()
+    else {
         return false;
     };
-    cancelled.cancellation_reasons().iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)))
+    cancelled
+        .cancellation_reasons()
+        .iter()
+        .any(|reason| reason.code().is_some_and(|code| codes.contains(&code)))
 }
 
 /// Doubling, and spread over as much again by the transaction's own random bytes, so that those
@@ -101,13 +113,30 @@ fn wait(attempt: u32, change: &PasswordChange<'_>) -> Duration {
     (FIRST_WAIT * 2_u32.pow(attempt - 1)).mul_f64(1.0 + spread)
 }
 
-async fn transact(client: &DynamoDb, tables: &TableNames, change: &PasswordChange<'_>) -> Result<(), TransactError> {
-    let notice = Outbox::password_changed(&tables.outbox, change.digest, &change.token.email, change.now);
+async fn transact(
+    client: &DynamoDb,
+    tables: &TableNames,
+    change: &PasswordChange<'_>,
+) -> Result<(), TransactError> {
+    let notice = Outbox::password_changed(
+        &tables.outbox,
+        change.digest,
+        &change.token.email,
+        change.now,
+    );
     client
         .transact_write_items()
         .client_request_token(hex(&change.request_token))
-        .transact_items(TransactWriteItem::builder().delete(spend_token(&tables.tokens, change)).build())
-        .transact_items(TransactWriteItem::builder().update(set_password(&tables.users, change)).build())
+        .transact_items(
+            TransactWriteItem::builder()
+                .delete(spend_token(&tables.tokens, change))
+                .build(),
+        )
+        .transact_items(
+            TransactWriteItem::builder()
+                .update(set_password(&tables.users, change))
+                .build(),
+        )
         .transact_items(TransactWriteItem::builder().put(notice).build())
         .send()
         .await?;
@@ -133,7 +162,9 @@ fn set_password(table: &str, change: &PasswordChange<'_>) -> Update {
             "attribute_exists(email) AND (attribute_not_exists(is_active) OR is_active = :true) \
              AND (attribute_not_exists(password_changed_at) OR password_changed_at < :issued_at)",
         )
-        .update_expression("SET password_hash = :hash, password_changed_at = :now ADD session_epoch :one")
+        .update_expression(
+            "SET password_hash = :hash, password_changed_at = :now ADD session_epoch :one",
+        )
         .expression_attribute_values(":true", AttributeValue::Bool(true))
         .expression_attribute_values(":issued_at", millis(issued_at))
         .expression_attribute_values(":hash", string(&change.password_hash))

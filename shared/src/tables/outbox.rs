@@ -31,7 +31,9 @@ impl Kind {
     /// The kind that `text` names.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::ResetRequested, Self::PasswordChanged].into_iter().find(|kind| kind.as_str() == text)
+        [Self::ResetRequested, Self::PasswordChanged]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
     }
 }
 
@@ -102,8 +104,14 @@ impl Outbox {
             .await;
         match written {
             Ok(_) => Ok(Asked::Accepted),
-            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
-                Ok(Asked::Limited { retry_after_seconds: (window_end - now.timestamp()).max(1) })
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(Asked::Limited {
+                    retry_after_seconds: (window_end - now.timestamp()).max(1),
+                })
             }
             Err(error) => Err(AwsError::new("UpdateItem outbox", &error)),
         }
@@ -118,14 +126,24 @@ impl Outbox {
         now: DateTime<Utc>,
     ) -> Put {
         let item: Item = [
-            ("id".to_owned(), string(format!("changed#{}", token.as_str()))),
+            (
+                "id".to_owned(),
+                string(format!("changed#{}", token.as_str())),
+            ),
             ("kind".to_owned(), string(Kind::PasswordChanged.as_str())),
             ("email".to_owned(), string(email.as_str())),
             ("count".to_owned(), number(1)),
             ("at".to_owned(), millis(now)),
-            ("expires_at".to_owned(), number((now + RETENTION).timestamp())),
+            (
+                "expires_at".to_owned(),
+                number((now + RETENTION).timestamp()),
+            ),
         ]
         .into();
-        Put::builder().table_name(table).set_item(Some(item)).build().expect("a put has a table and an item")
+        Put::builder()
+            .table_name(table)
+            .set_item(Some(item))
+            .build()
+            .expect("a put has a table and an item")
     }
 }

@@ -23,8 +23,18 @@ pub struct TokenRow {
 impl TokenRow {
     /// A token mailed `now` that holds for `ttl`.
     #[must_use]
-    pub fn new(email: EmailAddress, name: Option<String>, now: DateTime<Utc>, ttl: TimeDelta) -> Self {
-        Self { email, name, issued_at: now, expires_at: now + ttl }
+    pub fn new(
+        email: EmailAddress,
+        name: Option<String>,
+        now: DateTime<Utc>,
+        ttl: TimeDelta,
+    ) -> Self {
+        Self {
+            email,
+            name,
+            issued_at: now,
+            expires_at: now + ttl,
+        }
     }
 
     /// Whether it still holds. TTL deletes up to days late, so the table's word is not enough.

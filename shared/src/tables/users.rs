@@ -121,7 +121,11 @@ impl Users {
             .await;
         match written {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(AwsError::new("PutItem users", &error)),
@@ -144,9 +148,20 @@ impl Users {
             .send()
             .await
             .map_err(|error| AwsError::new("Scan users", &error))?;
-        let next = scanned.last_evaluated_key.as_ref().and_then(|key| get_string(key, "email"));
-        let users = scanned.items.unwrap_or_default().iter().filter_map(User::from_item).collect();
-        Ok((users, next.and_then(|email| EmailAddress::parse(&email).ok())))
+        let next = scanned
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| get_string(key, "email"));
+        let users = scanned
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(User::from_item)
+            .collect();
+        Ok((
+            users,
+            next.and_then(|email| EmailAddress::parse(&email).ok()),
+        ))
     }
 
     /// Takes one mail, the answer to `event`, from the budget of `user` as it was read.
@@ -163,13 +178,20 @@ impl Users {
         if user.recovery_mails.iter().any(|mail| mail.event == *event) {
             return Ok(Budget::Granted);
         }
-        let mut mails: Vec<SentMail> =
-            user.recovery_mails.iter().filter(|mail| now - mail.at < HOUR).cloned().collect();
+        let mut mails: Vec<SentMail> = user
+            .recovery_mails
+            .iter()
+            .filter(|mail| now - mail.at < HOUR)
+            .cloned()
+            .collect();
         let is_cooling_down = mails.iter().any(|mail| now - mail.at < budget.cooldown);
         if is_cooling_down || mails.len() >= budget.per_hour {
             return Ok(Budget::Spent);
         }
-        mails.push(SentMail { event: event.clone(), at: now });
+        mails.push(SentMail {
+            event: event.clone(),
+            at: now,
+        });
         self.store_mails(user, &mails).await
     }
 
@@ -192,7 +214,11 @@ impl Users {
             .await;
         match written {
             Ok(_) => Ok(Budget::Granted),
-            Err(error) if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
                 Ok(Budget::Changed)
             }
             Err(error) => Err(AwsError::new("UpdateItem users", &error)),
@@ -203,7 +229,9 @@ impl Users {
 impl User {
     fn from_item(item: &Item) -> Option<Self> {
         let email = get_string(item, "email")?;
-        let mails = item.get("recovery_mails").and_then(|value| value.as_l().ok());
+        let mails = item
+            .get("recovery_mails")
+            .and_then(|value| value.as_l().ok());
         Some(Self {
             email: EmailAddress::parse(&email).ok()?,
             mail_to: get_string(item, "mail_to").unwrap_or(email),
@@ -216,7 +244,11 @@ impl User {
             is_active: get_bool(item, "is_active").unwrap_or(true),
             is_superuser: get_bool(item, "is_superuser").unwrap_or(false),
             created_at: get_time(item, "created_at"),
-            recovery_mails: mails.into_iter().flatten().filter_map(SentMail::from_value).collect(),
+            recovery_mails: mails
+                .into_iter()
+                .flatten()
+                .filter_map(SentMail::from_value)
+                .collect(),
             recovery_mail_count: get_number(item, "recovery_mail_count").unwrap_or(0),
         })
     }
@@ -228,16 +260,26 @@ impl User {
             ("user_id".to_owned(), string(&self.user_id)),
             ("session_epoch".to_owned(), number(self.session_epoch)),
             ("is_active".to_owned(), AttributeValue::Bool(self.is_active)),
-            ("is_superuser".to_owned(), AttributeValue::Bool(self.is_superuser)),
+            (
+                "is_superuser".to_owned(),
+                AttributeValue::Bool(self.is_superuser),
+            ),
         ]
         .into();
-        let optional = [("name", &self.name), ("locale", &self.locale), ("password_hash", &self.password_hash)];
+        let optional = [
+            ("name", &self.name),
+            ("locale", &self.locale),
+            ("password_hash", &self.password_hash),
+        ];
         for (name, value) in optional {
             if let Some(value) = value {
                 item.insert(name.to_owned(), string(value));
             }
         }
-        for (name, at) in [("created_at", self.created_at), ("password_changed_at", self.password_changed_at)] {
+        for (name, at) in [
+            ("created_at", self.created_at),
+            ("password_changed_at", self.password_changed_at),
+        ] {
             if let Some(at) = at {
                 item.insert(name.to_owned(), millis(at));
             }
@@ -248,11 +290,20 @@ impl User {
 
 impl SentMail {
     fn to_value(&self) -> AttributeValue {
-        AttributeValue::M([("event".to_owned(), string(&self.event.0)), ("at".to_owned(), millis(self.at))].into())
+        AttributeValue::M(
+            [
+                ("event".to_owned(), string(&self.event.0)),
+                ("at".to_owned(), millis(self.at)),
+            ]
+            .into(),
+        )
     }
 
     fn from_value(value: &AttributeValue) -> Option<Self> {
         let item = value.as_m().ok()?;
-        Some(Self { event: MailEvent(get_string(item, "event")?), at: get_time(item, "at")? })
+        Some(Self {
+            event: MailEvent(get_string(item, "event")?),
+            at: get_time(item, "at")?,
+        })
     }
 }
