@@ -7,12 +7,13 @@ use axum::{
     body::{Body, Bytes},
     extract::{ConnectInfo, Request, State},
     response::Response,
-    routing::any,
+    routing::{any, get},
 };
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use lambda_http::{
-    Body as LambdaBody, RequestExt, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext,
+    Body as LambdaBody, RequestExt,
+    aws_lambda_events::{apigw::ApiGatewayV2httpRequestContext, query_map::QueryMap},
     request::RequestContext,
 };
 use rand::rngs::SysRng;
@@ -43,6 +44,7 @@ pub(crate) fn router(functions: Functions, other: Router) -> Router {
             "/core/user/change-forgotten-password/",
             any(change_forgotten_password),
         )
+        .route("/.well-known/change-password", get(forgot_password))
         .with_state(functions)
         .merge(other)
         .fallback(not_found)
@@ -77,8 +79,16 @@ async fn lambda_request(request: Request, peer: SocketAddr) -> lambda_http::Requ
     let mut context = ApiGatewayV2httpRequestContext::default();
     context.http.method = parts.method.clone();
     context.http.source_ip = Some(peer.ip().to_string());
-    let body = LambdaBody::Binary(read(body).await);
-    lambda_http::Request::from_parts(parts, body)
+    let path = parts.uri.path().to_owned();
+    let query: QueryMap = parts
+        .uri
+        .query()
+        .unwrap_or_default()
+        .parse()
+        .unwrap_or_default();
+    lambda_http::Request::from_parts(parts, LambdaBody::Binary(read(body).await))
+        .with_raw_http_path(&path)
+        .with_query_string_parameters(query)
         .with_request_context(RequestContext::ApiGatewayV2(context))
 }
 

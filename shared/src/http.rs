@@ -10,7 +10,7 @@ use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use lambda_http::Body;
 
-pub use body::{Field, MAX_BODY_BYTES, read_fields, required};
+pub use body::{Field, Fields, MAX_BODY_BYTES, read_fields, required};
 pub use client::{Client, client};
 pub use problem::{Problem, WeaknessDetail};
 
@@ -34,15 +34,15 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
 /// Seconds for which a browser may remember the answer to a preflight.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Answers `request` with `handler`, and gives every answer, be it a success, a problem or a
-/// panic, the headers that all have in common.
+/// Answers `request` with `handler`, which is given GET, HEAD and POST alone, and gives every
+/// answer, be it a success, a problem or a panic, the headers that all have in common.
 pub async fn serve<F>(
     cors: &CorsOrigins,
     request: Request<Body>,
     handler: impl FnOnce(Request<Body>) -> F,
 ) -> Response<Body>
 where
-    F: Future<Output = Result<Response<Body>, Problem>>,
+    F: Future<Output = Response<Body>>,
 {
     let origin = cors.allowed(request.headers()).cloned();
     let is_preflight = origin.is_some()
@@ -50,16 +50,18 @@ where
         && request
             .headers()
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if is_preflight {
-        preflight()
-    } else if request.method() == Method::POST {
-        let answer = AssertUnwindSafe(handler(request)).catch_unwind().await;
-        answer
-            .unwrap_or(Err(Problem::Panicked))
-            .unwrap_or_else(problem::Problem::into_response)
-    } else {
-        Problem::MethodNotAllowed.into_response()
+    let is_head = request.method() == Method::HEAD;
+    let mut response = match *request.method() {
+        Method::GET | Method::HEAD | Method::POST => {
+            let answer = AssertUnwindSafe(handler(request)).catch_unwind().await;
+            answer.unwrap_or_else(|_| Problem::Panicked.into_response())
+        }
+        _ if is_preflight => preflight(),
+        _ => Problem::MethodNotAllowed.into_response(),
     };
+    if is_head {
+        *response.body_mut() = Body::Empty;
+    }
     response = secured(response);
     let headers = response.headers_mut();
     if cors.is_on() {
@@ -85,12 +87,12 @@ pub fn secured(mut response: Response<Body>) -> Response<Body> {
 /// `200 {"worked": true}`, what the first clients of this interface look for.
 #[must_use]
 pub fn worked() -> Response<Body> {
-    json(StatusCode::OK, "application/json", r#"{"worked": true}"#)
+    respond("application/json", r#"{"worked": true}"#)
 }
 
-fn json(status: StatusCode, content_type: &'static str, body: impl Into<String>) -> Response<Body> {
+/// 200 with `body`.
+pub(crate) fn respond(content_type: &'static str, body: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::Text(body.into()));
-    *response.status_mut() = status;
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -103,7 +105,7 @@ fn preflight() -> Response<Body> {
     response.headers_mut().extend([
         (
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("POST"),
+            HeaderValue::from_static("GET, POST"),
         ),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,

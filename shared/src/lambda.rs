@@ -1,9 +1,11 @@
 //! How a function starts and stays up.
 
-use std::{fmt::Display, future::Future, process::ExitCode};
+use std::{collections::HashMap, fmt::Display, future::Future, process::ExitCode};
 
 use http::{HeaderMap, Request, Response, header};
-use lambda_http::{Adapter, Body, Service, request::LambdaRequest};
+use lambda_http::{
+    Adapter, Body, Service, aws_lambda_events::query_map::QueryMap, request::LambdaRequest,
+};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 use crate::{log, settings::Environment};
@@ -55,36 +57,61 @@ where
     .await
 }
 
-/// Takes out of an event what its URL would be built from.
+/// Takes out of an event what its URL would be built from, all but the path and the language.
 ///
 /// A function serves one resource, so that it needs no URL; and building one panics on a host
 /// that is no host, which a load balancer passes on as the caller sent it.
 fn without_url(event: LambdaRequest) -> LambdaRequest {
-    let clear = |headers: &mut HeaderMap| {
-        headers.remove(header::HOST);
-        headers.remove("x-forwarded-proto");
-    };
     match event {
         LambdaRequest::ApiGatewayV1(mut event) => {
-            clear(&mut event.headers);
-            clear(&mut event.multi_value_headers);
+            clear_headers(&mut event.headers);
+            clear_headers(&mut event.multi_value_headers);
+            clear_query(&mut event.query_string_parameters);
+            clear_query(&mut event.multi_value_query_string_parameters);
             event.request_context.domain_name = None;
-            event.path = None;
+            event.path = event.path.filter(is_path);
             LambdaRequest::ApiGatewayV1(event)
         }
         LambdaRequest::ApiGatewayV2(mut event) => {
-            clear(&mut event.headers);
+            clear_headers(&mut event.headers);
+            clear_query(&mut event.query_string_parameters);
             event.request_context.domain_name = None;
-            event.raw_path = None;
             event.raw_query_string = None;
+            event.raw_path = event.raw_path.filter(is_path);
             LambdaRequest::ApiGatewayV2(event)
         }
         LambdaRequest::Alb(mut event) => {
-            clear(&mut event.headers);
-            clear(&mut event.multi_value_headers);
-            event.path = None;
+            clear_headers(&mut event.headers);
+            clear_headers(&mut event.multi_value_headers);
+            clear_query(&mut event.query_string_parameters);
+            clear_query(&mut event.multi_value_query_string_parameters);
+            event.path = event.path.filter(is_path);
             LambdaRequest::Alb(event)
         }
         other => other,
     }
+}
+
+fn clear_headers(headers: &mut HeaderMap) {
+    headers.remove(header::HOST);
+    headers.remove("x-forwarded-proto");
+}
+
+fn clear_query(query: &mut QueryMap) {
+    let is_tag = |text: &&str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let language = query
+        .first("lang")
+        .filter(is_tag)
+        .map(|tag| vec![tag.to_owned()]);
+    *query = language
+        .map(|tag| QueryMap::from(HashMap::from([("lang".to_owned(), tag)])))
+        .unwrap_or_default();
+}
+
+#[expect(clippy::ptr_arg, reason = "the form that Option::filter wants")]
+fn is_path(path: &String) -> bool {
+    path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -10,6 +10,7 @@ pub mod lambda;
 pub mod log;
 pub mod mail;
 pub mod messages;
+pub mod pages;
 pub mod password;
 pub mod pwned;
 pub mod settings;

@@ -41,8 +41,8 @@ pub struct Letterhead<'a> {
     pub name: Option<&'a str>,
     /// The address that the mail goes to.
     pub mail_to: &'a str,
-    /// The reader's language.
-    pub locale: Option<&'a str>,
+    /// The reader's language: the account's, else that of the page the mail was asked for on.
+    pub locales: [Option<&'a str>; 2],
 }
 
 /// The link with the token in its fragment, which no browser sends to a server: so the token
@@ -109,7 +109,7 @@ struct Letter<'a> {
 
 impl<'a> Letter<'a> {
     fn new(to: &'a Letterhead<'a>, at: DateTime<Utc>) -> Self {
-        let messages = Messages::for_locale(to.locale);
+        let messages = Messages::for_locales(to.locales);
         Self {
             to,
             date: messages.date(at),
@@ -217,7 +217,7 @@ mod tests {
             support_url,
             name: Some(name),
             mail_to: "Ada+x@example.com",
-            locale: None,
+            locales: [None, None],
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use rand::TryCryptoRng;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::{Zeroize, Zeroizing};
 use zxcvbn::zxcvbn;
@@ -54,8 +54,7 @@ impl fmt::Debug for Password {
 }
 
 /// One reason why a password is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weakness {
     /// Fewer code points than the minimum.
     TooShort,
@@ -67,6 +66,35 @@ pub enum Weakness {
     ContainsAccount,
     /// Found in a published breach.
     Breached,
+}
+
+impl Weakness {
+    /// Every reason there is.
+    pub const ALL: [Self; 5] = [
+        Self::TooShort,
+        Self::TooLong,
+        Self::TooGuessable,
+        Self::ContainsAccount,
+        Self::Breached,
+    ];
+
+    /// The stable name, as programs see it.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooShort => "too_short",
+            Self::TooLong => "too_long",
+            Self::TooGuessable => "too_guessable",
+            Self::ContainsAccount => "contains_account",
+            Self::Breached => "breached",
+        }
+    }
+}
+
+impl Serialize for Weakness {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
 }
 
 /// What a password has to be. There are no composition rules, as NIST SP 800-63B-4 §3.1.1.2

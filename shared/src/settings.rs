@@ -12,6 +12,7 @@ use url::{Host, Url};
 use crate::{
     address::EmailAddress,
     http::CorsOrigins,
+    pages::Look,
     password::{HashFormat, HashParams, PasswordPolicy},
 };
 
@@ -116,6 +117,30 @@ impl<'a> Environment<'a> {
             .unwrap_or_else(|| default.to_owned()))
     }
 
+    pub(crate) fn app_name(&self) -> Result<Option<String>, SettingError> {
+        self.optional(
+            "APP_NAME",
+            "the name of your application, on one line",
+            one_line,
+        )
+    }
+
+    pub(crate) fn support_url(&self) -> Result<Option<Url>, SettingError> {
+        let wanted = "an https:// address or mailto:somebody@example.com";
+        self.optional("SUPPORT_URL", wanted, |held| {
+            secure_url(held).or_else(|| mailto(held))
+        })
+    }
+
+    pub(crate) fn logo(&self) -> Result<Option<String>, SettingError> {
+        let wanted = "the https:// address of an image, or the image itself as data:image/…";
+        let read = |held: &str| {
+            let is_image = held.starts_with("data:image/") || secure_url(held).is_some();
+            is_image.then(|| one_line(held))?
+        };
+        self.optional("LOGO_URL", wanted, read)
+    }
+
     fn cors(&self) -> Result<CorsOrigins, SettingError> {
         let wanted = "origins such as https://app.example.com, separated by commas";
         Ok(self
@@ -157,6 +182,8 @@ pub struct RequestSettings {
     pub client_window_seconds: u32,
     /// `CORS_ORIGINS`
     pub cors: CorsOrigins,
+    /// How the pages look.
+    pub look: Look,
 }
 
 impl RequestSettings {
@@ -167,6 +194,7 @@ impl RequestSettings {
             client_limit: env.number("CLIENT_LIMIT", 20, 1..=1_000_000)?,
             client_window_seconds: env.number("CLIENT_WINDOW_SECONDS", 600, 1..=86_400)?,
             cors: env.cors()?,
+            look: Look::read(env)?,
         })
     }
 }
@@ -184,6 +212,8 @@ pub struct ConfirmSettings {
     pub pwned_passwords_url: Option<Url>,
     /// `CORS_ORIGINS`
     pub cors: CorsOrigins,
+    /// How the pages look.
+    pub look: Look,
 }
 
 impl ConfirmSettings {
@@ -196,6 +226,7 @@ impl ConfirmSettings {
             hashing: hash_params(env)?,
             pwned_passwords_url: env.optional("PWNED_PASSWORDS_URL", wanted, secure_url)?,
             cors: env.cors()?,
+            look: Look::read(env)?,
         })
     }
 }
@@ -267,8 +298,6 @@ impl MailerSettings {
             |held| secure_url(held).filter(|url| url.fragment().is_none()),
         )?;
         let mailbox = |held: &str| is_mailbox(held).then(|| held.to_owned());
-        let words = |held: &str| is_printable(held).then(|| held.to_owned());
-        let support = "an https:// address or mailto:somebody@example.com";
         Ok(Self {
             users_table: env.table("USERS_TABLE", "users")?,
             tokens_table: env.table("TOKENS_TABLE", "tokens")?,
@@ -278,21 +307,15 @@ impl MailerSettings {
                 mailbox,
             )?,
             app_name: env
-                .optional(
-                    "APP_NAME",
-                    "the name of your application, on one line",
-                    words,
-                )?
+                .app_name()?
                 .unwrap_or_else(|| reset_url.host_str().unwrap_or_default().to_owned()),
             reply_to: env.optional("MAIL_REPLY_TO", "an address, or Name <address>", mailbox)?,
             configuration_set: env.optional(
                 "SES_CONFIGURATION_SET",
                 "the name of an SES configuration set",
-                words,
+                one_line,
             )?,
-            support_url: env.optional("SUPPORT_URL", support, |held| {
-                secure_url(held).or_else(|| mailto(held))
-            })?,
+            support_url: env.support_url()?,
             // NIST SP 800-63B-4 §4.2.1.2: a mailed recovery code holds for 24 hours at most.
             token_ttl: TimeDelta::hours(env.number("TOKEN_TTL_HOURS", 24, 1..=24)?.into()),
             budget: MailBudget {
@@ -323,6 +346,10 @@ fn mailto(text: &str) -> Option<Url> {
     let address = text.strip_prefix("mailto:")?;
     EmailAddress::parse(address).ok()?;
     Url::parse(text).ok()
+}
+
+fn one_line(text: &str) -> Option<String> {
+    is_printable(text).then(|| text.to_owned())
 }
 
 fn is_mailbox(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! `POST …/change-forgotten-password/`: somebody sets a new password with the token from the
+//! `…/change-forgotten-password/`: somebody sets a new password with the token from the
 //! mail.
 //!
 //! Everything that can be refused without harm is refused before anything is written; then one
@@ -7,19 +7,22 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use lambda_http::{Body, Request, Response};
+use lambda_http::{Body, Request, Response, http::Method};
 use rand::TryCryptoRng;
 use shared::{
     DynamoDb,
     address::EmailAddress,
-    http::{self, CorsOrigins, Problem, WeaknessDetail},
+    http::{self, CorsOrigins, Field, Fields, Problem, WeaknessDetail},
     log,
+    pages::{self, ChooseForm, Look, Pages, Resource},
     password::{HashError, Password, PasswordHasher, PasswordPolicy, Weakness},
     pwned::PwnedPasswords,
     settings::{ConfirmSettings, TableNames},
     tables::{Change, PasswordChange, TokenRow, Tokens, change_password},
     token::{ResetToken, TokenDigest},
 };
+
+const RESOURCE: Resource = Resource::ChangeForgottenPassword;
 
 /// What the handler needs, made once at the start.
 pub struct App {
@@ -30,6 +33,7 @@ pub struct App {
     hasher: PasswordHasher,
     pwned: Option<PwnedPasswords>,
     cors: CorsOrigins,
+    look: Look,
 }
 
 impl App {
@@ -41,6 +45,7 @@ impl App {
             hashing,
             pwned_passwords_url,
             cors,
+            look,
         } = settings;
         Ok(Self {
             tokens: Tokens::new(dynamodb.clone(), tables.tokens.clone()),
@@ -50,42 +55,78 @@ impl App {
             tables,
             policy,
             cors,
+            look,
         })
     }
 }
 
-/// Answers one HTTP request. `rng` gives the salt, and is the operating system's outside of
-/// tests.
+/// The fields of the form and of the call. `check_only`, whatever it holds, asks what would
+/// become of the others without changing anything; the page asks so while somebody types.
+const FIELDS: [&str; 4] = [
+    "forgot_password_hash",
+    "new_password",
+    "email",
+    "check_only",
+];
+
+/// Answers one HTTP request: with the page, or with what became of the form or the call. `rng`
+/// gives the salt, and is the operating system's outside of tests.
 pub async fn handle<R: TryCryptoRng>(
     app: &App,
     request: Request,
     now: DateTime<Utc>,
     rng: &mut R,
 ) -> Response<Body> {
-    http::serve(&app.cors, request, |request| {
-        confirm(app, request, now, rng)
+    http::serve(&app.cors, request, async |request| {
+        if request.method() != Method::POST {
+            let pages = Pages::new(&app.look, RESOURCE, &request);
+            return pages.choose(&form(app, "", ""), None);
+        }
+        let pages = pages::is_from_page(request.headers())
+            .then(|| Pages::new(&app.look, RESOURCE, &request));
+        let locale = pages::language(&request).tag;
+        let fields = http::read_fields(request, FIELDS).await;
+        let (token, email) = (fields.typed("forgot_password_hash"), fields.typed("email"));
+        match (confirm(app, fields, locale, now, rng).await, pages) {
+            (Ok(()), None) => http::worked(),
+            (Ok(()), Some(pages)) => pages.done(),
+            (Err(problem), None) => problem.into_response(),
+            (Err(problem @ Problem::InvalidToken), Some(pages)) => pages.dead(&email, &problem),
+            (Err(problem), Some(pages)) => pages.choose(&form(app, &token, &email), Some(&problem)),
+        }
     })
     .await
 }
 
+fn form<'a>(app: &App, token: &'a str, email: &'a str) -> ChooseForm<'a> {
+    ChooseForm {
+        token,
+        email,
+        min_length: app.policy.min_length,
+    }
+}
+
 async fn confirm<R: TryCryptoRng>(
     app: &App,
-    request: Request,
+    fields: Fields<4>,
+    locale: &str,
     now: DateTime<Utc>,
     rng: &mut R,
-) -> Result<Response<Body>, Problem> {
-    let [token, password, email] =
-        http::read_fields(request, ["forgot_password_hash", "new_password", "email"]).await?;
-    let token = http::required("forgot_password_hash", token)?;
-    let password = Arc::new(Password::new(&http::required("new_password", password)?));
+) -> Result<(), Problem> {
+    let [token, password, email, check_only] = fields.finish()?;
+    let token = http::required(FIELDS[0], token)?;
     let email = email.map(|email| EmailAddress::parse(&email)).transpose()?;
-
-    let digest = ResetToken::parse(&token)
-        .map_err(|_| reject_token("malformed"))?
-        .digest();
-    let token = find_token(app, &digest, email.as_ref(), now).await?;
-    check_policy(app, &password, &token)?;
-    let password_hash = hash_unless_breached(app, password, rng).await?;
+    if check_only.is_some() {
+        return check(app, &token, password, email.as_ref(), now).await;
+    }
+    let password = Arc::new(Password::new(&http::required(FIELDS[1], password)?));
+    let (digest, token) = find_token(app, &token, email.as_ref(), now)
+        .await
+        .map_err(counted)?;
+    check_policy(app, &password, &token).map_err(counted)?;
+    let password_hash = hash_unless_breached(app, password, rng)
+        .await
+        .map_err(counted)?;
     let mut request_token = [0; 16];
     rng.try_fill_bytes(&mut request_token)
         .map_err(|error| HashError::Random(error.to_string()))?;
@@ -94,6 +135,7 @@ async fn confirm<R: TryCryptoRng>(
         digest: &digest,
         token: &token,
         password_hash,
+        locale,
         now,
         request_token,
     };
@@ -101,31 +143,48 @@ async fn confirm<R: TryCryptoRng>(
         Change::Done => {
             log::count("resets", 1);
             tracing::info!(account = token.email.digest(), "a password was changed");
-            Ok(http::worked())
+            Ok(())
         }
-        Change::Refused => Err(reject_token("spent, or its account has changed")),
+        Change::Refused => Err(counted(Problem::InvalidToken)),
     }
 }
 
-/// The token's row, where it still holds and is the account's that was named, if one was.
-async fn find_token(
+/// Whether the token holds and, where there is one, the password would be accepted: by the same
+/// rules, and without a trace.
+async fn check(
     app: &App,
-    digest: &TokenDigest,
+    token: &Field,
+    password: Option<Field>,
     email: Option<&EmailAddress>,
     now: DateTime<Utc>,
-) -> Result<TokenRow, Problem> {
-    let token = app
+) -> Result<(), Problem> {
+    let (_, token) = find_token(app, token, email, now).await?;
+    password.map_or(Ok(()), |password| {
+        check_policy(app, &Password::new(&password), &token)
+    })
+}
+
+/// The token's digest and row, where it still holds and is the account's that was named, if one
+/// was.
+async fn find_token(
+    app: &App,
+    text: &str,
+    email: Option<&EmailAddress>,
+    now: DateTime<Utc>,
+) -> Result<(TokenDigest, TokenRow), Problem> {
+    let digest = ResetToken::parse(text)
+        .map_err(|_| Problem::InvalidToken)?
+        .digest();
+    let row = app
         .tokens
-        .get(digest)
+        .get(&digest)
         .await?
-        .ok_or_else(|| reject_token("unknown"))?;
-    if !token.is_valid_at(now) {
-        return Err(reject_token("expired"));
+        .ok_or(Problem::InvalidToken)?;
+    let is_anothers = email.is_some_and(|email| *email != row.email);
+    if is_anothers || !row.is_valid_at(now) {
+        return Err(Problem::InvalidToken);
     }
-    if email.is_some_and(|email| *email != token.email) {
-        return Err(reject_token("another account's"));
-    }
-    Ok(token)
+    Ok((digest, row))
 }
 
 fn check_policy(app: &App, password: &Password, token: &TokenRow) -> Result<(), Problem> {
@@ -135,7 +194,7 @@ fn check_policy(app: &App, password: &Password, token: &TokenRow) -> Result<(), 
     if weaknesses.is_empty() {
         Ok(())
     } else {
-        Err(reject_password(app, &weaknesses))
+        Err(weak(app, &weaknesses))
     }
 }
 
@@ -154,7 +213,7 @@ async fn hash_unless_breached<R: TryCryptoRng>(
     };
     let (hash, breached) = tokio::join!(app.hasher.hash(password.clone(), rng), asked);
     match breached {
-        Ok(true) => Err(reject_password(app, &[Weakness::Breached])),
+        Ok(true) => Err(weak(app, &[Weakness::Breached])),
         Ok(false) => Ok(hash?),
         Err(error) => {
             log::count("breach_checks_failed", 1);
@@ -164,17 +223,20 @@ async fn hash_unless_breached<R: TryCryptoRng>(
     }
 }
 
-fn reject_token(reason: &'static str) -> Problem {
-    log::count("tokens_rejected", 1);
-    tracing::info!(reason, "a token was refused");
-    Problem::InvalidToken
-}
-
-fn reject_password(app: &App, weaknesses: &[Weakness]) -> Problem {
-    log::count("passwords_rejected", 1);
+fn weak(app: &App, weaknesses: &[Weakness]) -> Problem {
     let detail = |code: &Weakness| WeaknessDetail {
         code: *code,
         detail: app.policy.advice(*code),
     };
     Problem::WeakPassword(weaknesses.iter().map(detail).collect())
+}
+
+/// Counts a refusal.
+fn counted(problem: Problem) -> Problem {
+    match problem {
+        Problem::InvalidToken => log::count("tokens_rejected", 1),
+        Problem::WeakPassword(_) => log::count("passwords_rejected", 1),
+        _ => {}
+    }
+    problem
 }

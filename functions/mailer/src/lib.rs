@@ -178,7 +178,7 @@ async fn send_link<R: TryCryptoRng>(
     );
     app.tokens.put(&token.digest(), &row).await?;
     let link = mail::reset_link(&app.settings.reset_url, &user.email, &token);
-    let letter = mail::reset(&letterhead(app, &user), &link, &token, row.expires_at);
+    let letter = mail::reset(&letterhead(app, owed, &user), &link, &token, row.expires_at);
     Ok(send(app, owed, &user, &letter).await?)
 }
 
@@ -186,7 +186,7 @@ async fn send_notice(app: &App, owed: &Owed) -> Result<Outcome, Retry> {
     let Some(user) = app.users.get(&owed.email).await? else {
         return Ok(Outcome::Skipped("the account is gone"));
     };
-    let letter = mail::changed(&letterhead(app, &user), owed.at);
+    let letter = mail::changed(&letterhead(app, owed, &user), owed.at);
     Ok(send(app, owed, &user, &letter).await?)
 }
 
@@ -240,12 +240,12 @@ async fn send(
     }
 }
 
-fn letterhead<'a>(app: &'a App, user: &'a User) -> Letterhead<'a> {
+fn letterhead<'a>(app: &'a App, owed: &'a Owed, user: &'a User) -> Letterhead<'a> {
     Letterhead {
         app_name: &app.settings.app_name,
         support_url: app.settings.support_url.as_ref(),
         name: user.name.as_deref(),
         mail_to: &user.mail_to,
-        locale: user.locale.as_deref(),
+        locales: [user.locale.as_deref(), owed.locale.as_deref()],
     }
 }

@@ -11,6 +11,8 @@ pub(crate) struct Owed {
     pub(crate) kind: Kind,
     pub(crate) email: EmailAddress,
     pub(crate) at: DateTime<Utc>,
+    /// The language of the page that the row comes from.
+    pub(crate) locale: Option<String>,
 }
 
 impl Owed {
@@ -28,6 +30,7 @@ impl Owed {
             count: number("count")?,
             kind: Kind::parse(string("kind")?)?,
             email: EmailAddress::parse(string("email")?).ok()?,
+            locale: string("locale").map(str::to_owned),
             at: DateTime::from_timestamp_millis(number("at")?)?,
         })
     }

@@ -21,14 +21,22 @@ pub(super) const ACCEPTED: &str =
 /// The text of one field, zeroed when it is done with: it may be a password.
 pub type Field = Zeroizing<String>;
 
-/// The fields `names` of a request's body, in their order; `None` for one that is not there.
+/// Reads the fields `names` of a request's body. Fields of other names are ignored.
 ///
-/// A field that is empty, repeated or no string is an error, fields of other names are ignored.
 /// Everything is decided here, before a table is read.
 pub async fn read_fields<const N: usize>(
     request: Request<Body>,
     names: [&'static str; N],
-) -> Result<[Option<Field>; N], Problem> {
+) -> Fields<N> {
+    let mut fields = Fields::new(names);
+    fields.problem = read(request, &mut fields).await.err();
+    fields
+}
+
+async fn read<const N: usize>(
+    request: Request<Body>,
+    fields: &mut Fields<N>,
+) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
     let body = match body {
         Body::Text(text) => Bytes::from(text),
@@ -38,19 +46,17 @@ pub async fn read_fields<const N: usize>(
     if body.len() > MAX_BODY_BYTES {
         return Err(Problem::PayloadTooLarge);
     }
-    let mut fields = Fields::new(names);
     match format(&parts.headers, &body)? {
-        Format::Empty => {}
-        Format::Json => read_json(&body, &mut fields)?,
-        Format::Form => read_form(&body, &mut fields)?,
-        Format::Multipart { boundary } => read_multipart(body, boundary, &mut fields).await?,
+        Format::Empty => Ok(()),
+        Format::Json => read_json(&body, fields),
+        Format::Form => read_form(&body, fields),
+        Format::Multipart { boundary } => read_multipart(body, boundary, fields).await,
     }
-    fields.finish()
 }
 
 /// The value of the field `name`, which has to be there.
-pub fn required(name: &str, field: Option<Field>) -> Result<Field, Problem> {
-    field.ok_or_else(|| Problem::InvalidParams(format!("{name} is missing; send it.")))
+pub fn required(name: &'static str, field: Option<Field>) -> Result<Field, Problem> {
+    field.ok_or_else(|| Problem::field(name, format!("{name} is missing; send it.")))
 }
 
 enum Format {
@@ -110,8 +116,8 @@ fn format(headers: &HeaderMap, body: &Bytes) -> Result<Format, Problem> {
             Some(boundary) => Ok(Format::Multipart {
                 boundary: boundary.as_str().to_owned(),
             }),
-            None => Err(Problem::InvalidParams(
-                "The multipart body has no boundary; set it in Content-Type.".to_owned(),
+            None => Err(Problem::body(
+                "The multipart body has no boundary; set it in Content-Type.",
             )),
         },
         _ => Err(unknown),
@@ -122,10 +128,11 @@ fn is_utf8(charset: &str) -> bool {
     charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
 }
 
-/// The fields that are looked for, filled as the body is read.
-struct Fields<const N: usize> {
+/// The fields that were looked for, as far as they could be read.
+pub struct Fields<const N: usize> {
     names: [&'static str; N],
     values: [Option<Field>; N],
+    problem: Option<Problem>,
 }
 
 impl<const N: usize> Fields<N> {
@@ -133,7 +140,34 @@ impl<const N: usize> Fields<N> {
         Self {
             names,
             values: [const { None }; N],
+            problem: None,
         }
+    }
+
+    /// What was sent as `name`, good or not, for showing it again; empty where nothing was.
+    #[must_use]
+    pub fn typed(&self, name: &str) -> String {
+        let value = self
+            .position(name)
+            .and_then(|index| self.values[index].as_ref());
+        value.map(|value| value.to_string()).unwrap_or_default()
+    }
+
+    /// The values in the order of the names, `None` for one that was not sent. A field that is
+    /// empty, repeated or no string is an error.
+    pub fn finish(self) -> Result<[Option<Field>; N], Problem> {
+        if let Some(problem) = self.problem {
+            return Err(problem);
+        }
+        for (name, value) in self.names.into_iter().zip(&self.values) {
+            if value.as_ref().is_some_and(|value| value.is_empty()) {
+                return Err(Problem::field(
+                    name,
+                    format!("{name} is empty; fill it in."),
+                ));
+            }
+        }
+        Ok(self.values)
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -141,29 +175,16 @@ impl<const N: usize> Fields<N> {
     }
 
     fn set(&mut self, index: usize, value: Field) -> Result<(), Problem> {
-        if self.values[index].replace(value).is_some() {
-            return Err(Problem::InvalidParams(format!(
-                "Send {} once.",
-                self.names[index]
-            )));
+        let name = self.names[index];
+        match self.values[index].replace(value) {
+            Some(_) => Err(Problem::field(name, format!("Send {name} once."))),
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<[Option<Field>; N], Problem> {
-        for (name, value) in self.names.iter().zip(&self.values) {
-            if value.as_ref().is_some_and(|value| value.is_empty()) {
-                return Err(Problem::InvalidParams(format!(
-                    "{name} is empty; fill it in."
-                )));
-            }
-        }
-        Ok(self.values)
     }
 }
 
-fn not_a_string(name: &str) -> Problem {
-    Problem::InvalidParams(format!("{name} has to be a string."))
+fn not_a_string(name: &'static str) -> Problem {
+    Problem::field(name, format!("{name} has to be a string."))
 }
 
 fn read_json<const N: usize>(body: &[u8], fields: &mut Fields<N>) -> Result<(), Problem> {
@@ -177,8 +198,8 @@ fn read_json<const N: usize>(body: &[u8], fields: &mut Fields<N>) -> Result<(), 
         .and_then(|()| json.end());
     match (problem, read) {
         (Some(problem), _) => Err(problem),
-        (None, Err(_)) => Err(Problem::InvalidParams(
-            "The body is not a JSON object; check its syntax.".to_owned(),
+        (None, Err(_)) => Err(Problem::body(
+            "The body is not a JSON object; check its syntax.",
         )),
         (None, Ok(())) => Ok(()),
     }
@@ -206,7 +227,7 @@ impl<'de, const N: usize> Visitor<'de> for JsonObject<'_, N> {
             };
             let set = match map.next_value_seed(JsonString)? {
                 Some(value) => self.fields.set(index, value),
-                None => Err(not_a_string(&key)),
+                None => Err(not_a_string(self.fields.names[index])),
             };
             if let Err(problem) = set {
                 self.problem.get_or_insert(problem);
@@ -283,9 +304,7 @@ fn read_form<const N: usize>(body: &[u8], fields: &mut Fields<N>) -> Result<(), 
             halves.next().unwrap_or_default(),
         );
         let (Some(name), Some(value)) = (form_decode(name), form_decode(value)) else {
-            return Err(Problem::InvalidParams(
-                "The form is not UTF-8; check its encoding.".to_owned(),
-            ));
+            return Err(Problem::body("The form is not UTF-8; check its encoding."));
         };
         if let Some(index) = fields.position(&name) {
             fields.set(index, value)?;
@@ -312,9 +331,7 @@ async fn read_multipart<const N: usize>(
     boundary: String,
     fields: &mut Fields<N>,
 ) -> Result<(), Problem> {
-    let unreadable = |_| {
-        Problem::InvalidParams("The multipart body cannot be read; check its boundary.".to_owned())
-    };
+    let unreadable = |_| Problem::body("The multipart body cannot be read; check its boundary.");
     let stream = futures::stream::once(async move { Ok::<_, std::convert::Infallible>(body) });
     let mut multipart = multer::Multipart::new(stream, boundary);
     while let Some(part) = multipart.next_field().await.map_err(unreadable)? {
@@ -349,6 +366,7 @@ mod tests {
             .expect("valid request");
         let fields = futures::executor::block_on(read_fields(request, ["email", "new_password"]));
         fields
+            .finish()
             .map(|values| values.map(|value| value.map(|value| value.to_string())))
             .map_err(|problem| problem.code())
     }

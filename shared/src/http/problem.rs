@@ -5,18 +5,26 @@ use lambda_http::Body;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{chain, json as respond};
+use super::{chain, respond};
 use crate::{
     address::InvalidAddress,
     aws::AwsError,
     password::{HashError, Weakness},
 };
 
+/// The methods of both resources.
+const ALLOWED: &str = "GET, HEAD, POST";
+
 /// Every way in which a request can fail. The one place that maps a failure to HTTP.
 #[derive(Debug)]
 pub enum Problem {
-    /// A field or the body is not what it should be; the text says which and how.
-    InvalidParams(String),
+    /// A field or the body is not what it should be.
+    InvalidParams {
+        /// The field that it is about; `None` for the body as a whole.
+        field: Option<&'static str>,
+        /// What is wrong, and what to do.
+        detail: String,
+    },
     /// Malformed, unknown, expired, used or another account's: one answer for all, so that it
     /// says nothing about which.
     InvalidToken,
@@ -53,11 +61,29 @@ pub struct WeaknessDetail {
 }
 
 impl Problem {
+    /// `invalid_params` about the field `name`.
+    #[must_use]
+    pub fn field(name: &'static str, detail: String) -> Self {
+        Self::InvalidParams {
+            field: Some(name),
+            detail,
+        }
+    }
+
+    /// `invalid_params` about the body as a whole.
+    #[must_use]
+    pub fn body(detail: &str) -> Self {
+        Self::InvalidParams {
+            field: None,
+            detail: detail.to_owned(),
+        }
+    }
+
     /// The stable name of the problem.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::InvalidParams(_) => "invalid_params",
+            Self::InvalidParams { .. } => "invalid_params",
             Self::InvalidToken => "invalid_token",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -71,7 +97,7 @@ impl Problem {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidParams(_) | Self::InvalidToken => StatusCode::BAD_REQUEST,
+            Self::InvalidParams { .. } | Self::InvalidToken => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -84,12 +110,12 @@ impl Problem {
 
     fn detail(&self) -> String {
         match self {
-            Self::InvalidParams(detail) => detail.clone(),
+            Self::InvalidParams { detail, .. } => detail.clone(),
             Self::InvalidToken => "This link is not valid: it has expired, was already used, or belongs to another \
                 account. If you have just set a new password, try to sign in with it; otherwise ask for another mail."
                 .to_owned(),
             Self::NotFound => "There is nothing under this path; check the address.".to_owned(),
-            Self::MethodNotAllowed => "Send a POST request.".to_owned(),
+            Self::MethodNotAllowed => "Send a GET request for the page, or a POST request.".to_owned(),
             Self::PayloadTooLarge => "The body is larger than 16 KiB; send the documented fields alone.".to_owned(),
             Self::UnsupportedMediaType(detail) => (*detail).to_owned(),
             Self::WeakPassword(reasons) => {
@@ -105,21 +131,9 @@ impl Problem {
         }
     }
 
-    /// The answer; what the caller is not told goes to the log, once, here.
+    /// The answer to a program; what the caller is not told goes to the log, once, here.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
-        match &self {
-            Self::Aws(error) => tracing::error!(
-                code = self.code(),
-                error = chain(error),
-                "a call to AWS failed"
-            ),
-            Self::Hash(error) => {
-                tracing::error!(code = self.code(), error = chain(error), "hashing failed");
-            }
-            Self::Panicked => tracing::error!(code = self.code(), "the handler panicked"),
-            _ => tracing::info!(code = self.code(), "refused"),
-        }
         let status = self.status();
         let mut body = json!({
             "title": status.canonical_reason(),
@@ -130,32 +144,44 @@ impl Problem {
         if let Self::WeakPassword(reasons) = &self {
             body["reasons"] = json!(reasons);
         }
-        let mut response = respond(status, "application/problem+json", body.to_string());
-        let headers = response.headers_mut();
-        match self {
-            Self::MethodNotAllowed => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
-            }
+        self.stamp(respond("application/problem+json", body.to_string()))
+    }
+
+    /// Gives `response`, which shows this problem, its status and headers, and logs it.
+    #[must_use]
+    pub fn stamp(&self, mut response: Response<Body>) -> Response<Body> {
+        self.log();
+        *response.status_mut() = self.status();
+        let header = match self {
+            Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static(ALLOWED))),
             Self::RateLimited {
                 retry_after_seconds,
-            } => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_seconds));
-            }
-            Self::UnsupportedMediaType(_) => {
-                headers.insert(
-                    header::ACCEPT,
-                    HeaderValue::from_static(super::body::ACCEPTED),
-                );
-            }
-            _ => {}
-        }
+            } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))),
+            Self::UnsupportedMediaType(_) => Some((
+                header::ACCEPT,
+                HeaderValue::from_static(super::body::ACCEPTED),
+            )),
+            _ => None,
+        };
+        response.headers_mut().extend(header);
         response
+    }
+
+    fn log(&self) {
+        let code = self.code();
+        match self {
+            Self::Aws(error) => tracing::error!(code, error = chain(error), "a call to AWS failed"),
+            Self::Hash(error) => tracing::error!(code, error = chain(error), "hashing failed"),
+            Self::Panicked => tracing::error!(code, "the handler panicked"),
+            _ => tracing::info!(code, "refused"),
+        }
     }
 }
 
 impl From<InvalidAddress> for Problem {
     fn from(_: InvalidAddress) -> Self {
-        Self::InvalidParams(
+        Self::field(
+            "email",
             "email has to be one e-mail address, such as ada@example.com.".to_owned(),
         )
     }

@@ -28,6 +28,8 @@ pub struct PasswordChange<'a> {
     pub token: &'a TokenRow,
     /// The stored form of the new password.
     pub password_hash: String,
+    /// The language of the page, for the notice to somebody whose own is not known.
+    pub locale: &'a str,
     /// When it happens.
     pub now: DateTime<Utc>,
     /// A random name for the transaction, so that repeating one whose answer was lost answers
@@ -122,6 +124,7 @@ async fn transact(
         &tables.outbox,
         change.digest,
         &change.token.email,
+        change.locale,
         change.now,
     );
     client

@@ -78,6 +78,7 @@ impl Outbox {
         &self,
         from: Client,
         email: &EmailAddress,
+        locale: &str,
         limit: ClientLimit,
         now: DateTime<Utc>,
     ) -> Result<Asked, AwsError> {
@@ -90,10 +91,11 @@ impl Outbox {
             .table_name(&self.table)
             .key("id", string(format!("request#{from}#{window_start}")))
             .condition_expression("attribute_not_exists(id) OR #count < :limit")
-            .update_expression("ADD #count :one SET email = :email, #kind = :kind, #at = :at, expires_at = :expires_at")
+            .update_expression("ADD #count :one SET email = :email, #kind = :kind, #at = :at, expires_at = :expires_at, locale = :locale")
             .expression_attribute_names("#count", "count")
             .expression_attribute_names("#kind", "kind")
             .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":locale", string(locale))
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":limit", number(limit.requests))
             .expression_attribute_values(":email", string(email.as_str()))
@@ -123,6 +125,7 @@ impl Outbox {
         table: &str,
         token: &TokenDigest,
         email: &EmailAddress,
+        locale: &str,
         now: DateTime<Utc>,
     ) -> Put {
         let item: Item = [
@@ -132,6 +135,7 @@ impl Outbox {
             ),
             ("kind".to_owned(), string(Kind::PasswordChanged.as_str())),
             ("email".to_owned(), string(email.as_str())),
+            ("locale".to_owned(), string(locale)),
             ("count".to_owned(), number(1)),
             ("at".to_owned(), millis(now)),
             (

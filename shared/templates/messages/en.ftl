@@ -1,4 +1,9 @@
+# One language. To add one, add a file named after its tag, with these same messages.
 # Names in braces with a dollar sign are filled in; they stay as they are in every language.
+
+# The language in its own words, and which way it is read: ltr or rtl.
+language-name = English
+direction = ltr
 
 date = { $day } { $month ->
     [1] January
@@ -34,3 +39,51 @@ changed-preheader = If it was you, there is nothing to do.
 changed-what = The password of the account { $email } at { $app } was changed on { $date }.
 changed-you = If it was you, there is nothing to do.
 changed-not-you = If it was not you, somebody may be reading your mail. Secure your mailbox first, then ask for a new password at { $app } at once: that ends what somebody else has set.
+
+page-language = Language
+page-error = Error:
+page-support = Help:
+
+field-email = E-mail address
+field-password = New password
+field-code = Code from the mail
+field-code-hint = The mail shows it below the link.
+
+ask-title = Forgot your password?
+ask-intro = Enter the address of your account. You get a mail with a link to set a new password.
+ask-button = Send me the mail
+
+sent-title = Look at your inbox
+sent-body = If there is an account with this address, a mail with a link is on its way. It says until when the link holds.
+sent-missing = Nothing after a few minutes? Look into the spam folder and check the address for typing errors, then ask again.
+sent-again = Ask again
+
+choose-title = Set a new password
+choose-rules = At least { $min } characters. A few words that do not belong together are strong and easy to remember.
+choose-show = Show password
+choose-hide = Hide password
+choose-count = { $count } of at least { $min } characters
+choose-good = This password is good.
+choose-button = Set the password
+
+done-title = Your password is set
+done-body = You can sign in with it now. Links from older mails no longer work.
+
+dead-title = This link no longer works
+dead-body = It has expired, was used already, or a newer password has been set. If you have just set one yourself, try to sign in with it. Otherwise ask for another mail:
+
+error-email = Enter one e-mail address, such as ada@example.com.
+error-password = Enter a new password.
+error-code = Paste the code from the mail.
+error-form = The form could not be read. Check it and send it again.
+error-too-short = Use at least { $min } characters.
+error-too-long = Use at most { $max } characters.
+error-too-guessable = This password is easy to guess. Add a few words that do not belong together; avoid names, dates and patterns.
+error-contains-account = This password is built on your name or address, which others know. Leave them out, or add a few unrelated words.
+error-breached = This password is known from a data breach elsewhere. Choose another one.
+error-limited = Too many requests came from your network. Try again in { $minutes ->
+    [one] a minute
+   *[other] { $minutes } minutes
+}.
+error-unavailable = Something failed on our side. Send the form again in a minute.
+error-unavailable-choose = Something failed on our side. Try to sign in with the new password; if that does not work, send the form again in a minute.

@@ -1,3 +1,6 @@
+language-name = Español
+direction = ltr
+
 date = { $day } de { $month ->
     [1] enero
     [2] febrero

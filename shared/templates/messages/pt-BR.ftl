@@ -1,3 +1,6 @@
+language-name = Português (Brasil)
+direction = ltr
+
 date = { $day } de { $month ->
     [1] janeiro
     [2] fevereiro

@@ -1,0 +1,441 @@
+//! The pages: ask for the mail, set the new password, and what comes after each.
+//!
+//! Every page is one answer: its style and its script are in it, allowed by their hashes, and
+//! nothing else may load, run, frame it or be sent elsewhere.
+
+use std::borrow::Cow;
+
+use askama::Template;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use lambda_http::{Body, RequestExt};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::{
+    http::{Problem, respond},
+    messages::{Language, Messages},
+    password::{MAX_LENGTH, Weakness},
+    settings::{Environment, SettingError},
+};
+
+const STYLE: &str = include_str!("../templates/pages/style.css");
+const SCRIPT: &str = include_str!("../templates/pages/choose.js");
+
+/// The colour of buttons and of the line above the page, unless it is set.
+const DEFAULT_COLOR: Color = Color([0x1d, 0x4e, 0xd8]);
+
+/// How the pages look: the adopter's name, colour, logo and address for help.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// `APP_NAME`
+    pub app_name: Option<String>,
+    /// `LOGO_URL`: an image, by its `https:` or its `data:` address.
+    pub logo: Option<String>,
+    /// `SUPPORT_URL`
+    pub support_url: Option<Url>,
+    style: String,
+    policy: HeaderValue,
+}
+
+impl Look {
+    /// Reads `APP_NAME`, `BRAND_COLOR`, `LOGO_URL` and `SUPPORT_URL`.
+    pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
+        let color = env.optional("BRAND_COLOR", "a colour such as #1d4ed8", Color::parse)?;
+        let color = color.unwrap_or(DEFAULT_COLOR);
+        let style = STYLE
+            .replace("BRAND_COLOR", &color.to_css())
+            .replace("ON_BRAND", color.contrast());
+        let logo = env.logo()?;
+        Ok(Self {
+            app_name: env.app_name()?,
+            support_url: env.support_url()?,
+            policy: policy(&style, logo.as_deref()),
+            logo,
+            style,
+        })
+    }
+
+    fn has_brand(&self) -> bool {
+        self.logo.is_some() || self.app_name.is_some()
+    }
+}
+
+/// The Content-Security-Policy: the page's own style and script by their hashes, a logo from
+/// where it is, and nothing else.
+fn policy(style: &str, logo: Option<&str>) -> HeaderValue {
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
+    let origin = logo
+        .and_then(|logo| Url::parse(logo).ok())
+        .filter(|url| url.scheme() == "https")
+        .map(|url| format!(" {}", url.origin().ascii_serialization()));
+    let text = format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \
+         img-src data:{}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        hash(style),
+        hash(SCRIPT),
+        origin.unwrap_or_default()
+    );
+    HeaderValue::from_str(&text).expect("hashes and an origin are ASCII")
+}
+
+/// A colour, as red, green and blue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Color([u8; 3]);
+
+impl Color {
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text
+            .strip_prefix('#')
+            .filter(|digits| digits.len() == 6 && digits.is_ascii())?;
+        let part = |index: usize| u8::from_str_radix(&digits[index..index + 2], 16).ok();
+        Some(Self([part(0)?, part(2)?, part(4)?]))
+    }
+
+    fn to_css(self) -> String {
+        let Self([red, green, blue]) = self;
+        format!("#{red:02x}{green:02x}{blue:02x}")
+    }
+
+    /// Black or white, whichever stands out more. One of them always has a contrast of at least
+    /// 4.5 to 1 (WCAG 2.2, 1.4.3).
+    fn contrast(self) -> &'static str {
+        let linear = |part: u8| {
+            let part = f64::from(part) / 255.0;
+            if part <= 0.04045 {
+                part / 12.92
+            } else {
+                ((part + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        let Self([red, green, blue]) = self;
+        let luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
+        // Where (l + 0.05) / 0.05 equals 1.05 / (l + 0.05).
+        if luminance > 0.179 { "#000" } else { "#fff" }
+    }
+}
+
+/// Which of the two resources a page belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// `…/forgot-password/`
+    ForgotPassword,
+    /// `…/change-forgotten-password/`
+    ChangeForgottenPassword,
+}
+
+/// The pages of one resource in the language of one request.
+pub struct Pages<'a> {
+    look: &'a Look,
+    resource: Resource,
+    has_slash: bool,
+    messages: Messages,
+}
+
+/// What is on the page where a new password is set.
+pub struct ChooseForm<'a> {
+    /// The token, where it is known to have the shape of one; else the page asks for it.
+    pub token: &'a str,
+    /// Whose password it is; empty where that is not known.
+    pub email: &'a str,
+    /// The least number of characters.
+    pub min_length: usize,
+}
+
+/// Whether `headers` are those of a form in a browser, which wants a page for an answer.
+#[must_use]
+pub fn is_from_page(headers: &HeaderMap) -> bool {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let content_type = text(header::CONTENT_TYPE).to_ascii_lowercase();
+    let is_form = ["application/x-www-form-urlencoded", "multipart/form-data"]
+        .iter()
+        .any(|form| content_type.starts_with(form));
+    is_form
+        && text(header::ACCEPT)
+            .to_ascii_lowercase()
+            .contains("text/html")
+}
+
+/// Sends somebody who comes from `/.well-known/change-password` on to the page
+/// (<https://w3c.github.io/webappsec-change-password-url/>).
+#[must_use]
+pub fn from_well_known(request: &Request<Body>) -> Option<Response<Body>> {
+    request
+        .raw_http_path()
+        .ends_with("/.well-known/change-password")
+        .then(|| {
+            let mut redirect = Response::new(Body::Empty);
+            *redirect.status_mut() = StatusCode::FOUND;
+            let page = HeaderValue::from_static("../core/user/forgot-password/");
+            redirect.headers_mut().insert(header::LOCATION, page);
+            redirect
+        })
+}
+
+/// The language of a request: the one chosen on the page, else the browser's.
+#[must_use]
+pub fn language(request: &Request<Body>) -> &'static Language {
+    let query = request.query_string_parameters();
+    let accepted = request
+        .headers()
+        .get(header::ACCEPT_LANGUAGE)
+        .and_then(|value| value.to_str().ok());
+    Language::negotiate(query.first("lang"), accepted)
+}
+
+impl<'a> Pages<'a> {
+    /// The pages for `request`.
+    #[must_use]
+    pub fn new(look: &'a Look, resource: Resource, request: &Request<Body>) -> Self {
+        Self {
+            look,
+            resource,
+            has_slash: request.raw_http_path().ends_with('/'),
+            messages: Messages::of(language(request)),
+        }
+    }
+
+    /// The form for the address, with what was typed and what is wrong with it.
+    #[must_use]
+    pub fn ask(&self, email: &str, problem: Option<&Problem>) -> Response<Body> {
+        let is_about_email = matches!(
+            problem,
+            Some(Problem::InvalidParams {
+                field: Some("email"),
+                ..
+            })
+        );
+        let page = Ask {
+            page: self,
+            has_error: problem.is_some(),
+            email,
+            email_error: is_about_email.then(|| self.text("error-email")),
+            form_error: problem
+                .filter(|_| !is_about_email)
+                .map(|problem| self.form_error(problem)),
+        };
+        self.answer(&page, problem)
+    }
+
+    /// "Look at your inbox", the same for every address.
+    #[must_use]
+    pub fn sent(&self) -> Response<Body> {
+        self.answer(
+            &Sent {
+                page: self,
+                has_error: false,
+            },
+            None,
+        )
+    }
+
+    /// The form for the new password, with what is wrong with what was sent.
+    #[must_use]
+    pub fn choose(&self, form: &ChooseForm<'_>, problem: Option<&Problem>) -> Response<Body> {
+        let field = match problem {
+            Some(Problem::InvalidParams { field, .. }) => *field,
+            _ => None,
+        };
+        let weak = match problem {
+            Some(Problem::WeakPassword(reasons)) => reasons
+                .iter()
+                .map(|reason| self.reason(reason.code, form.min_length))
+                .collect(),
+            _ if field == Some("new_password") => vec![self.text("error-password")],
+            _ => Vec::new(),
+        };
+        let code_error = (field == Some("forgot_password_hash")).then(|| self.text("error-code"));
+        let is_placed = !weak.is_empty() || code_error.is_some();
+        let page = Choose {
+            page: self,
+            has_error: problem.is_some(),
+            token: form.token,
+            email: form.email,
+            min_length: form.min_length,
+            form_error: problem
+                .filter(|_| !is_placed)
+                .map(|problem| self.form_error(problem)),
+            code_error,
+            password_errors: weak,
+            reasons: Weakness::ALL
+                .map(|weakness| (weakness.code(), self.reason(weakness, form.min_length))),
+            script: SCRIPT,
+        };
+        self.answer(&page, problem)
+    }
+
+    /// "Your password is set".
+    #[must_use]
+    pub fn done(&self) -> Response<Body> {
+        self.answer(
+            &Done {
+                page: self,
+                has_error: false,
+            },
+            None,
+        )
+    }
+
+    /// "This link no longer works", with the form for another mail.
+    #[must_use]
+    pub fn dead(&self, email: &str, problem: &Problem) -> Response<Body> {
+        self.answer(
+            &Dead {
+                page: self,
+                has_error: true,
+                email,
+            },
+            Some(problem),
+        )
+    }
+
+    fn answer(&self, page: &impl Template, problem: Option<&Problem>) -> Response<Body> {
+        let html = page.render().expect("writing to a string does not fail");
+        let mut response = respond("text/html; charset=utf-8", html);
+        if let Some(problem) = problem {
+            response = problem.stamp(response);
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.look.policy.clone());
+        headers.insert(
+            "cross-origin-opener-policy",
+            HeaderValue::from_static("same-origin"),
+        );
+        headers.append(header::VARY, HeaderValue::from_static("accept-language"));
+        response
+    }
+
+    fn form_error(&self, problem: &Problem) -> String {
+        match problem {
+            Problem::RateLimited {
+                retry_after_seconds,
+            } => self
+                .messages
+                .number("error-limited", "minutes", (retry_after_seconds + 59) / 60),
+            Problem::Aws(_) | Problem::Hash(_) | Problem::Panicked => match self.resource {
+                Resource::ForgotPassword => self.text("error-unavailable"),
+                Resource::ChangeForgottenPassword => self.text("error-unavailable-choose"),
+            },
+            _ => self.text("error-form"),
+        }
+    }
+
+    fn reason(&self, weakness: Weakness, min_length: usize) -> String {
+        let id = format!("error-{}", weakness.code().replace('_', "-"));
+        let values = [
+            ("min", min_length.to_string()),
+            ("max", MAX_LENGTH.to_string()),
+        ];
+        self.messages.text(
+            &id,
+            &values
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str())),
+        )
+    }
+
+    fn rules(&self, min_length: &usize) -> String {
+        self.messages
+            .text("choose-rules", &[("min", &min_length.to_string())])
+    }
+
+    /// The sentence about the length, with `COUNT` where the script puts the number.
+    fn count_pattern(&self, min_length: &usize) -> String {
+        self.messages.text(
+            "choose-count",
+            &[("count", "COUNT"), ("min", &min_length.to_string())],
+        )
+    }
+
+    fn text(&self, id: &str) -> String {
+        self.messages.text(id, &[])
+    }
+
+    fn tag(&self) -> &'static str {
+        self.messages.language().tag
+    }
+
+    /// Where the form for the address is, seen from this page, wherever both are mounted.
+    fn ask_href(&self) -> String {
+        let folder = match (self.resource, self.has_slash) {
+            (Resource::ForgotPassword, _) => "",
+            (Resource::ChangeForgottenPassword, true) => "../forgot-password/",
+            (Resource::ChangeForgottenPassword, false) => "forgot-password",
+        };
+        format!("{folder}?lang={}", self.tag())
+    }
+
+    fn languages(&self) -> Vec<LanguageLink> {
+        let link = |language: &'static Language| LanguageLink {
+            tag: language.tag,
+            name: language.name(),
+            is_current: language.tag == self.tag(),
+        };
+        Language::all().iter().map(link).collect()
+    }
+
+    /// The sentence about help, the address and how it is shown.
+    fn support(&self) -> Option<(String, &str, Cow<'_, str>)> {
+        let url = self.look.support_url.as_ref()?.as_str();
+        let shown = url.strip_prefix("mailto:").unwrap_or(url);
+        Some((self.text("page-support"), url, shown.into()))
+    }
+}
+
+struct LanguageLink {
+    tag: &'static str,
+    name: &'static str,
+    is_current: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/ask.html")]
+struct Ask<'a> {
+    page: &'a Pages<'a>,
+    has_error: bool,
+    email: &'a str,
+    email_error: Option<String>,
+    form_error: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "pages/sent.html")]
+struct Sent<'a> {
+    page: &'a Pages<'a>,
+    has_error: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/choose.html")]
+struct Choose<'a> {
+    page: &'a Pages<'a>,
+    has_error: bool,
+    token: &'a str,
+    email: &'a str,
+    min_length: usize,
+    form_error: Option<String>,
+    code_error: Option<String>,
+    password_errors: Vec<String>,
+    reasons: [(&'static str, String); 5],
+    script: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "pages/done.html")]
+struct Done<'a> {
+    page: &'a Pages<'a>,
+    has_error: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/dead.html")]
+struct Dead<'a> {
+    page: &'a Pages<'a>,
+    has_error: bool,
+    email: &'a str,
+}
