@@ -13,7 +13,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use rand::{TryRng, rngs::SysRng};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::inbox::{Inbox, StoredMail};
 
@@ -36,14 +36,13 @@ pub(crate) fn router(inbox: Inbox, now: Clock) -> Router {
 }
 
 async fn send_email(State((inbox, now)): State<(Inbox, Clock)>, body: Bytes) -> Response {
-    let request: SendEmail = match serde_json::from_slice(&body) {
-        Ok(request) => request,
+    let read = serde_json::from_slice(&body)
+        .and_then(|raw: Value| Ok((SendEmail::deserialize(&raw)?, raw)));
+    let (request, raw) = match read {
+        Ok(read) => read,
         Err(problem) => {
-            return error(
-                StatusCode::BAD_REQUEST,
-                "BadRequestException",
-                &format!("Not a simple SendEmail: {problem}"),
-            );
+            let message = format!("Not a simple SendEmail: {problem}");
+            return error(StatusCode::BAD_REQUEST, "BadRequestException", &message);
         }
     };
     if request.destination.to_addresses.is_empty() {
@@ -53,7 +52,7 @@ async fn send_email(State((inbox, now)): State<(Inbox, Clock)>, body: Bytes) -> 
             "There is no recipient.",
         );
     }
-    match inbox.push(request.into_mail(now())) {
+    match inbox.push(request.into_mail(now()), raw) {
         Ok(()) => Json(json!({ "MessageId": message_id() })).into_response(),
         Err(problem) => error(
             StatusCode::INTERNAL_SERVER_ERROR,

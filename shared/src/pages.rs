@@ -64,19 +64,24 @@ impl Look {
 /// The Content-Security-Policy: the page's own style and script by their hashes, a logo from
 /// where it is, and nothing else.
 fn policy(style: &str, logo: Option<&str>) -> HeaderValue {
-    let hash = |text: &str| STANDARD.encode(Sha256::digest(text));
     let origin = logo
         .and_then(|logo| Url::parse(logo).ok())
         .filter(|url| url.scheme() == "https")
         .map(|url| format!(" {}", url.origin().ascii_serialization()));
     let text = format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \
+        "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; \
          img-src data:{}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-        hash(style),
-        hash(SCRIPT),
+        source_hash(style),
+        source_hash(SCRIPT),
         origin.unwrap_or_default()
     );
     HeaderValue::from_str(&text).expect("hashes and an origin are ASCII")
+}
+
+/// A source of a Content-Security-Policy that allows exactly the inline style or script `text`.
+#[must_use]
+pub fn source_hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
 /// A colour, as red, green and blue.
