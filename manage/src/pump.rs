@@ -162,7 +162,7 @@ impl Pump {
     async fn deliver(&mut self, shard: &str, records: &[Record]) -> Result<()> {
         let mut rest: Vec<Value> = records.iter().map(lambda_record).collect();
         while !rest.is_empty() {
-            let batch = serde_json::from_value(json!({ "Records": rest }))?;
+            let batch = mailer::Batch::read(json!({ "Records": rest }))?;
             let response =
                 mailer::handle(&self.mailer, batch, (self.now)(), None, &mut SysRng).await;
             let number = |record: &Value| {

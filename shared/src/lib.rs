@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod aws;
+pub mod brand;
 pub mod http;
 pub mod lambda;
 pub mod log;

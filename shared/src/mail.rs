@@ -43,6 +43,12 @@ pub struct Letterhead<'a> {
     pub mail_to: &'a str,
     /// The reader's language: the account's, else that of the page the mail was asked for on.
     pub locales: [Option<&'a str>; 2],
+    /// The application's colour as CSS has it, such as `#1d4ed8`: the button's.
+    pub color: &'a str,
+    /// A colour that can be read on it.
+    pub on_color: &'a str,
+    /// The `https:` address of the application's logo; the mails' one remote image.
+    pub logo: Option<&'a str>,
 }
 
 /// The link with the token in its fragment, which no browser sends to a server: so the token
@@ -100,49 +106,124 @@ fn render(template: &impl Template) -> Zeroizing<String> {
     )
 }
 
+/// Stands in a message for a value that the HTML part marks up: Unicode keeps these characters
+/// for what happens inside a program.
+mod slot {
+    pub(super) const APP: &str = "\u{fdd0}";
+    pub(super) const EMAIL: &str = "\u{fdd1}";
+    pub(super) const NAME: &str = "\u{fdd2}";
+    pub(super) const SUPPORT: &str = "\u{fdd3}";
+
+    pub(super) fn is_slot(c: char) -> bool {
+        ('\u{fdd0}'..='\u{fdd3}').contains(&c)
+    }
+}
+
+/// A part of a message in HTML.
+enum Piece<'a> {
+    /// The message's own words.
+    Words(String),
+    /// What a person or the application is called, in whatever script.
+    Name(&'a str),
+    /// An e-mail address.
+    Address(&'a str),
+    /// Where somebody can turn.
+    Help(&'a Help<'a>),
+}
+
+/// Where somebody can turn.
+struct Help<'a> {
+    url: &'a str,
+    /// The address as a person writes it.
+    shown: &'a str,
+}
+
 /// What both parts of a mail are filled from.
 struct Letter<'a> {
     to: &'a Letterhead<'a>,
     messages: Messages,
     date: String,
+    name: Option<String>,
+    help: Option<Help<'a>>,
 }
 
 impl<'a> Letter<'a> {
     fn new(to: &'a Letterhead<'a>, at: DateTime<Utc>) -> Self {
         let messages = Messages::for_locales(to.locales);
+        let help = |url: &'a Url| Help {
+            url: url.as_str(),
+            shown: url.as_str().trim_start_matches("mailto:"),
+        };
         Self {
             to,
             date: messages.date(at),
             messages,
+            name: to.name.and_then(harmless_name),
+            help: to.support_url.map(help),
         }
     }
 
-    /// The message `id`, with the application, the address and the date filled in.
+    /// The message `id`, filled in, for plain text. There the name's angle brackets cannot be
+    /// escaped.
     fn text(&self, id: &str) -> String {
+        let name = self.name.as_deref().unwrap_or_default();
         let values = [
             ("app", self.to.app_name),
             ("email", self.to.mail_to),
+            ("name", &name.replace('<', "‹").replace('>', "›")),
+            ("support", self.help.as_ref().map_or("", |help| help.shown)),
             ("date", &self.date),
         ];
         self.messages.text(id, &values)
     }
 
-    fn greeting(&self) -> String {
-        match self.to.name.and_then(harmless_name) {
-            Some(name) => self.messages.text("mail-greeting", &[("name", &name)]),
-            None => self.text("mail-greeting-nameless"),
+    /// The message `id`, filled in, for HTML.
+    fn pieces(&self, id: &str) -> Vec<Piece<'_>> {
+        let values = [
+            ("app", slot::APP),
+            ("email", slot::EMAIL),
+            ("name", slot::NAME),
+            ("support", slot::SUPPORT),
+            ("date", &self.date),
+        ];
+        let text = self.messages.text(id, &values);
+        text.split_inclusive(slot::is_slot)
+            .flat_map(|part| {
+                let words = part.trim_end_matches(slot::is_slot);
+                let filled = match &part[words.len()..] {
+                    slot::APP => Some(Piece::Name(self.to.app_name)),
+                    slot::EMAIL => Some(Piece::Address(self.to.mail_to)),
+                    slot::NAME => self.name.as_deref().map(Piece::Name),
+                    slot::SUPPORT => self.help.as_ref().map(Piece::Help),
+                    _ => None,
+                };
+                [Some(Piece::Words(words.to_owned())), filled]
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// The message that greets.
+    fn greeting(&self) -> &'static str {
+        if self.name.is_some() {
+            "mail-greeting"
+        } else {
+            "mail-greeting-nameless"
         }
     }
 
-    /// The greeting for the plain part, where angle brackets cannot be escaped.
-    fn plain_greeting(&self) -> String {
-        self.greeting().replace('<', "‹").replace('>', "›")
+    /// Which way the language is read, for `dir`.
+    fn direction(&self) -> String {
+        self.messages.text("direction", &[])
     }
 
-    fn support(&self) -> Option<String> {
-        let url = self.to.support_url?.as_str();
-        let shown = url.strip_prefix("mailto:").unwrap_or(url);
-        Some(self.messages.text("mail-support", &[("support", shown)]))
+    /// The side that its lines begin on, for mail programs that do not know `start`.
+    fn start(&self) -> &'static str {
+        if self.direction() == "rtl" {
+            "right"
+        } else {
+            "left"
+        }
     }
 }
 
@@ -162,8 +243,9 @@ fn harmless_name(name: &str) -> Option<String> {
     let mut shown = String::new();
     let mut previous = ' ';
     for c in words.join(" ").chars().take(MAX_NAME_CHARS) {
-        // "evil.com" and "http://evil" fall apart; "J. R. Hartley" stays as it is.
-        if matches!(previous, '.' | ':' | '/') && !c.is_whitespace() {
+        // "evil.com" and "http://evil" fall apart; "J. R. Hartley" stays as it is. The dots are
+        // those of UTS #46, all of which separate a domain's labels.
+        if matches!(previous, '.' | '。' | '．' | '｡' | ':' | '/') && !c.is_whitespace() {
             shown.push(' ');
         }
         shown.push(c);
@@ -174,7 +256,8 @@ fn harmless_name(name: &str) -> Option<String> {
 
 /// Invisible characters that change how their neighbours are shown.
 fn is_format(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[derive(Template)]
@@ -208,8 +291,13 @@ struct ChangedHtml<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::Language;
 
     const TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    // Short enough to be shown whole.
+    const HOSTILE_NAME: &str =
+        "<script>{{7*7}}\r\nBcc: e@x.io\u{202e}\u{2067} \"http://evil.example/x\" { $app }";
 
     fn letterhead<'a>(name: &'a str, support_url: Option<&'a Url>) -> Letterhead<'a> {
         Letterhead {
@@ -218,20 +306,27 @@ mod tests {
             name: Some(name),
             mail_to: "Ada+x@example.com",
             locales: [None, None],
+            color: "#0b7a5c",
+            on_color: "#fff",
+            logo: None,
         }
+    }
+
+    fn at() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000, 0).expect("in range")
+    }
+
+    fn reset_for(to: &Letterhead<'_>) -> Mail {
+        let token = ResetToken::parse(TOKEN).expect("has the shape");
+        let email = EmailAddress::parse("ada+x@example.com").expect("valid");
+        let reset_url = Url::parse("https://app.example.com/reset?x=1").expect("valid");
+        let link = reset_link(&reset_url, &email, &token);
+        reset(to, &link, &token, at())
     }
 
     fn reset_mail(name: &str) -> Mail {
         let support = Url::parse("mailto:help@example.com").expect("valid");
-        let token = ResetToken::parse(TOKEN).expect("has the shape");
-        let email = EmailAddress::parse("ada+x@example.com").expect("valid");
-        let link = reset_link(
-            &Url::parse("https://app.example.com/reset?x=1").expect("valid"),
-            &email,
-            &token,
-        );
-        let at = DateTime::from_timestamp(1_790_000_000, 0).expect("in range");
-        reset(&letterhead(name, Some(&support)), &link, &token, at)
+        reset_for(&letterhead(name, Some(&support)))
     }
 
     #[test]
@@ -264,8 +359,7 @@ mod tests {
                 assert!(part.contains(said), "{said}: {}", **part);
             }
         }
-        let at = DateTime::from_timestamp(1_790_000_000, 0).expect("in range");
-        let notice = changed(&letterhead("Ada", None), at);
+        let notice = changed(&letterhead("Ada", None), at());
         for part in [&notice.text, &notice.html] {
             for said in [
                 "Ada",
@@ -279,18 +373,73 @@ mod tests {
     }
 
     #[test]
+    fn mails_look_as_they_did() {
+        let support = Url::parse("https://engine.example/help").expect("valid");
+        for language in ["en", "ar"] {
+            let hostile = Letterhead {
+                locales: [Some(language), None],
+                ..letterhead(HOSTILE_NAME, None)
+            };
+            let plain = Letterhead {
+                support_url: Some(&support),
+                name: Some("Ada Lovelace"),
+                logo: Some("https://engine.example/logo.png"),
+                ..hostile
+            };
+            for (case, to) in [("hostile", hostile), ("plain", plain)] {
+                for (kind, mail) in [("reset", reset_for(&to)), ("changed", changed(&to, at()))] {
+                    let parts = format!("{}\n\n{}\n\n{}", mail.subject, *mail.text, *mail.html);
+                    insta::assert_snapshot!(format!("{kind}_{case}_{language}"), parts);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_mail_is_small_and_carries_its_direction() {
+        let support = Url::parse("https://engine.example/help").expect("valid");
+        for language in Language::all() {
+            let to = Letterhead {
+                locales: [Some(language.tag), None],
+                logo: Some("https://engine.example/logo.png"),
+                ..letterhead("Ada", Some(&support))
+            };
+            let is_rtl = Messages::of(language).text("direction", &[]) == "rtl";
+            for mail in [reset_for(&to), changed(&to, at())] {
+                // Gmail cuts a mail off at about 100 KB, and people read on slow networks.
+                assert!(mail.html.len() + mail.text.len() < 20 * 1024);
+                assert_eq!(mail.subject.lines().count(), 1);
+                assert_eq!(mail.html.contains("dir=\"rtl\""), is_rtl);
+                assert_eq!(mail.html.contains("align=\"right\""), is_rtl);
+                for slot in [slot::APP, slot::EMAIL, slot::NAME, slot::SUPPORT] {
+                    assert!(!mail.html.contains(slot));
+                }
+                let address = "<span dir=\"ltr\">Ada+x@example.com</span>";
+                assert_eq!(mail.html.matches(address).count(), 2);
+            }
+        }
+    }
+
+    #[test]
     fn a_hostile_name_is_inert_in_both_parts() {
-        let mail = reset_mail(
-            "<script>alert(1)</script> {{7*7}}\r\n\r\nVisit http://evil.example.com/x now",
-        );
+        let mail = reset_mail(HOSTILE_NAME);
         for part in [&mail.text, &mail.html] {
-            for harmful in ["<script", "49", "http://evil", "evil.example"] {
+            for harmful in [
+                "<script",
+                "49",
+                "http://evil",
+                "evil.example",
+                "\r",
+                "\u{202e}",
+                "\u{2067}",
+            ] {
                 assert!(!part.contains(harmful), "{harmful}: {}", **part);
             }
         }
         assert!(
-            mail.text
-                .starts_with("Hello ‹script›alert(1)‹/ script› {{7*7}} Visit"),
+            mail.text.starts_with(
+                "Hello ‹script›{{7*7}} Bcc: e@x. io \"http: / / evil. example/ x\" { $app },\n"
+            ),
             "{}",
             *mail.text
         );

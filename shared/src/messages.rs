@@ -158,7 +158,7 @@ impl Messages {
     #[must_use]
     pub fn date(&self, at: DateTime<Utc>) -> String {
         let mut values = FluentArgs::new();
-        values.set("day", at.day().to_string());
+        values.set("day", at.day());
         values.set("month", at.month());
         values.set("year", at.year().to_string());
         values.set("time", at.format("%H:%M").to_string());
@@ -304,6 +304,9 @@ mod tests {
             ("en", "21 September 2026, 14:13 UTC"),
             ("pt", "21 de setembro de 2026, 14:13 UTC"),
             ("es", "21 de septiembre de 2026, 14:13 UTC"),
+            ("fr", "21 septembre 2026 à 14:13 UTC"),
+            ("de", "21. September 2026, 14:13 UTC"),
+            ("ar", "21 سبتمبر 2026، 14:13 UTC"),
         ] {
             assert_eq!(Messages::for_locales([Some(locale), None]).date(at), date);
         }

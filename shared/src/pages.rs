@@ -13,51 +13,40 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::{
+    brand::Brand,
     http::{Problem, respond},
     messages::{Language, Messages},
     password::{MAX_LENGTH, Weakness},
-    settings::{Environment, SettingError},
 };
 
 const STYLE: &str = include_str!("../templates/pages/style.css");
 const SCRIPT: &str = include_str!("../templates/pages/choose.js");
 
-/// The colour of buttons and of the line above the page, unless it is set.
-const DEFAULT_COLOR: Color = Color([0x1d, 0x4e, 0xd8]);
-
-/// How the pages look: the adopter's name, colour, logo and address for help.
+/// How the pages look, and what they may do.
 #[derive(Debug, Clone)]
 pub struct Look {
-    /// `APP_NAME`
-    pub app_name: Option<String>,
-    /// `LOGO_URL`: an image, by its `https:` or its `data:` address.
-    pub logo: Option<String>,
-    /// `SUPPORT_URL`
-    pub support_url: Option<Url>,
+    brand: Brand,
     style: String,
     policy: HeaderValue,
 }
 
 impl Look {
-    /// Reads `APP_NAME`, `BRAND_COLOR`, `LOGO_URL` and `SUPPORT_URL`.
-    pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
-        let color = env.optional("BRAND_COLOR", "a colour such as #1d4ed8", Color::parse)?;
-        let color = color.unwrap_or(DEFAULT_COLOR);
+    /// The pages in the name of `brand`.
+    #[must_use]
+    pub fn new(brand: Brand) -> Self {
         let style = STYLE
-            .replace("BRAND_COLOR", &color.to_css())
-            .replace("ON_BRAND", color.contrast());
-        let logo = env.logo()?;
-        Ok(Self {
-            app_name: env.app_name()?,
-            support_url: env.support_url()?,
-            policy: policy(&style, logo.as_deref()),
-            logo,
+            .replace("BRAND_COLOR", &brand.color)
+            .replace("ON_BRAND", brand.on_color);
+        let policy = policy(&style, brand.logo.as_deref());
+        Self {
+            brand,
             style,
-        })
+            policy,
+        }
     }
 
     fn has_brand(&self) -> bool {
-        self.logo.is_some() || self.app_name.is_some()
+        self.brand.logo.is_some() || self.brand.app_name.is_some()
     }
 }
 
@@ -82,42 +71,6 @@ fn policy(style: &str, logo: Option<&str>) -> HeaderValue {
 #[must_use]
 pub fn source_hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
-}
-
-/// A colour, as red, green and blue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Color([u8; 3]);
-
-impl Color {
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text
-            .strip_prefix('#')
-            .filter(|digits| digits.len() == 6 && digits.is_ascii())?;
-        let part = |index: usize| u8::from_str_radix(&digits[index..index + 2], 16).ok();
-        Some(Self([part(0)?, part(2)?, part(4)?]))
-    }
-
-    fn to_css(self) -> String {
-        let Self([red, green, blue]) = self;
-        format!("#{red:02x}{green:02x}{blue:02x}")
-    }
-
-    /// Black or white, whichever stands out more. One of them always has a contrast of at least
-    /// 4.5 to 1 (WCAG 2.2, 1.4.3).
-    fn contrast(self) -> &'static str {
-        let linear = |part: u8| {
-            let part = f64::from(part) / 255.0;
-            if part <= 0.04045 {
-                part / 12.92
-            } else {
-                ((part + 0.055) / 1.055).powf(2.4)
-            }
-        };
-        let Self([red, green, blue]) = self;
-        let luminance = 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
-        // Where (l + 0.05) / 0.05 equals 1.05 / (l + 0.05).
-        if luminance > 0.179 { "#000" } else { "#fff" }
-    }
 }
 
 /// Which of the two resources a page belongs to.
@@ -344,13 +297,13 @@ impl<'a> Pages<'a> {
         )
     }
 
-    fn rules(&self, min_length: &usize) -> String {
+    fn rules(&self, min_length: usize) -> String {
         self.messages
             .text("choose-rules", &[("min", &min_length.to_string())])
     }
 
     /// The sentence about the length, with `COUNT` where the script puts the number.
-    fn count_pattern(&self, min_length: &usize) -> String {
+    fn count_pattern(&self, min_length: usize) -> String {
         self.messages.text(
             "choose-count",
             &[("count", "COUNT"), ("min", &min_length.to_string())],
@@ -386,7 +339,7 @@ impl<'a> Pages<'a> {
 
     /// The sentence about help, the address and how it is shown.
     fn support(&self) -> Option<(String, &str, Cow<'_, str>)> {
-        let url = self.look.support_url.as_ref()?.as_str();
+        let url = self.look.brand.support_url.as_ref()?.as_str();
         let shown = url.strip_prefix("mailto:").unwrap_or(url);
         Some((self.text("page-support"), url, shown.into()))
     }

@@ -11,8 +11,8 @@ use url::{Host, Url};
 
 use crate::{
     address::EmailAddress,
+    brand::Brand,
     http::CorsOrigins,
-    pages::Look,
     password::{HashFormat, HashParams, PasswordPolicy},
 };
 
@@ -182,8 +182,8 @@ pub struct RequestSettings {
     pub client_window_seconds: u32,
     /// `CORS_ORIGINS`
     pub cors: CorsOrigins,
-    /// How the pages look.
-    pub look: Look,
+    /// Whose pages they are.
+    pub brand: Brand,
 }
 
 impl RequestSettings {
@@ -194,7 +194,7 @@ impl RequestSettings {
             client_limit: env.number("CLIENT_LIMIT", 20, 1..=1_000_000)?,
             client_window_seconds: env.number("CLIENT_WINDOW_SECONDS", 600, 1..=86_400)?,
             cors: env.cors()?,
-            look: Look::read(env)?,
+            brand: Brand::read(env)?,
         })
     }
 }
@@ -212,8 +212,8 @@ pub struct ConfirmSettings {
     pub pwned_passwords_url: Option<Url>,
     /// `CORS_ORIGINS`
     pub cors: CorsOrigins,
-    /// How the pages look.
-    pub look: Look,
+    /// Whose pages they are.
+    pub brand: Brand,
 }
 
 impl ConfirmSettings {
@@ -226,7 +226,7 @@ impl ConfirmSettings {
             hashing: hash_params(env)?,
             pwned_passwords_url: env.optional("PWNED_PASSWORDS_URL", wanted, secure_url)?,
             cors: env.cors()?,
-            look: Look::read(env)?,
+            brand: Brand::read(env)?,
         })
     }
 }
@@ -266,14 +266,12 @@ pub struct MailerSettings {
     pub reset_url: Url,
     /// `MAIL_FROM`: an address, or `Name <address>`.
     pub mail_from: String,
-    /// `APP_NAME`: the name that the mails speak of, the link's host unless it is set.
-    pub app_name: String,
+    /// Whose mails they are; without an `APP_NAME` it goes by the host of `RESET_URL`.
+    pub brand: Brand,
     /// `MAIL_REPLY_TO`
     pub reply_to: Option<String>,
     /// `SES_CONFIGURATION_SET`
     pub configuration_set: Option<String>,
-    /// `SUPPORT_URL`: where somebody who did not ask for the mail can turn.
-    pub support_url: Option<Url>,
     /// `TOKEN_TTL_HOURS`: how long a link holds.
     pub token_ttl: TimeDelta,
     /// `ACCOUNT_COOLDOWN_SECONDS`, `ACCOUNT_LIMIT_PER_HOUR`
@@ -297,6 +295,10 @@ impl MailerSettings {
             "the https:// address of the page where a new password is set, without a '#'",
             |held| secure_url(held).filter(|url| url.fragment().is_none()),
         )?;
+        let mut brand = Brand::read(env)?;
+        brand.app_name = brand
+            .app_name
+            .or_else(|| reset_url.host_str().map(str::to_owned));
         let mailbox = |held: &str| is_mailbox(held).then(|| held.to_owned());
         Ok(Self {
             users_table: env.table("USERS_TABLE", "users")?,
@@ -306,16 +308,13 @@ impl MailerSettings {
                 "the sender's address, or Name <address>",
                 mailbox,
             )?,
-            app_name: env
-                .app_name()?
-                .unwrap_or_else(|| reset_url.host_str().unwrap_or_default().to_owned()),
+            brand,
             reply_to: env.optional("MAIL_REPLY_TO", "an address, or Name <address>", mailbox)?,
             configuration_set: env.optional(
                 "SES_CONFIGURATION_SET",
                 "the name of an SES configuration set",
                 one_line,
             )?,
-            support_url: env.support_url()?,
             // NIST SP 800-63B-4 §4.2.1.2: a mailed recovery code holds for 24 hours at most.
             token_ttl: TimeDelta::hours(env.number("TOKEN_TTL_HOURS", 24, 1..=24)?.into()),
             budget: MailBudget {
@@ -390,7 +389,7 @@ mod tests {
     fn defaults_are_the_documented_ones() {
         let settings = mailer(&[]).expect("nothing else is required");
         assert_eq!(settings.users_table, "users");
-        assert_eq!(settings.app_name, "app.example.com");
+        assert_eq!(settings.brand.app_name.as_deref(), Some("app.example.com"));
         assert_eq!(settings.token_ttl, TimeDelta::hours(24));
         assert_eq!(settings.budget.cooldown, TimeDelta::seconds(60));
         assert_eq!(settings.budget.per_hour, 5);

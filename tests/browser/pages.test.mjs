@@ -22,7 +22,8 @@ for (const colorScheme of ['light', 'dark']) {
     test(`axe-core finds nothing, ${colorScheme}, ${locale}`, async () => {
       const page = await openPage(browser, { colorScheme, locale });
       for await (const name of everyPage(system, page)) {
-        assert.deepEqual(await accessibilityProblems(page), [], name);
+        const isMail = name.startsWith('mail');
+        assert.deepEqual(await accessibilityProblems(page, { isMail }), [], name);
       }
       assert.deepEqual(page.problems, []);
     });

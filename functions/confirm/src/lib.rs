@@ -45,7 +45,7 @@ impl App {
             hashing,
             pwned_passwords_url,
             cors,
-            look,
+            brand,
         } = settings;
         Ok(Self {
             tokens: Tokens::new(dynamodb.clone(), tables.tokens.clone()),
@@ -55,7 +55,7 @@ impl App {
             tables,
             policy,
             cors,
-            look,
+            look: Look::new(brand),
         })
     }
 }

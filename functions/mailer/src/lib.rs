@@ -9,7 +9,7 @@ mod ses;
 
 use chrono::{DateTime, Utc};
 use rand::TryCryptoRng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use shared::{
     DynamoDb, SdkConfig,
@@ -56,10 +56,22 @@ impl App {
 
 /// A batch of stream records, each read by itself: one that is not as expected must not stop
 /// the others.
-#[derive(Deserialize)]
-pub struct Batch {
-    #[serde(rename = "Records")]
-    records: Vec<Value>,
+pub struct Batch(Vec<Value>);
+
+/// The event is not a batch of stream records.
+#[derive(Debug, thiserror::Error)]
+#[error("this function takes the records of a DynamoDB stream, and the event has none")]
+pub struct NotABatch;
+
+impl Batch {
+    /// The records of `event`. Reading them here rather than in the runtime keeps what the event
+    /// holds out of the error, which the runtime logs.
+    pub fn read(mut event: Value) -> Result<Self, NotABatch> {
+        match event.get_mut("Records").map(Value::take) {
+            Some(Value::Array(records)) => Ok(Self(records)),
+            _ => Err(NotABatch),
+        }
+    }
 }
 
 /// The records to deliver again (`ReportBatchItemFailures`).
@@ -109,10 +121,10 @@ pub async fn handle<R: TryCryptoRng>(
     half_time: Option<Instant>,
     rng: &mut R,
 ) -> BatchResponse {
-    for (index, record) in batch.records.iter().enumerate() {
+    for (index, record) in batch.0.iter().enumerate() {
         if index > 0 && half_time.is_some_and(|half_time| Instant::now() > half_time) {
             tracing::warn!("half of the time is over; the rest of the batch is handed back");
-            return failures(&batch.records[index..]);
+            return failures(&batch.0[index..]);
         }
         match deliver(app, record, now, rng).await {
             Ok(Outcome::Sent) => log::count("mails_sent", 1),
@@ -124,7 +136,7 @@ pub async fn handle<R: TryCryptoRng>(
             Err(error) => {
                 log::count("mails_failed", 1);
                 tracing::error!(%error, "the mail has to be tried again");
-                return failures(&batch.records[index..]);
+                return failures(&batch.0[index..]);
             }
         }
     }
@@ -241,9 +253,17 @@ async fn send(
 }
 
 fn letterhead<'a>(app: &'a App, owed: &'a Owed, user: &'a User) -> Letterhead<'a> {
+    let brand = &app.settings.brand;
     Letterhead {
-        app_name: &app.settings.app_name,
-        support_url: app.settings.support_url.as_ref(),
+        app_name: brand.app_name.as_deref().unwrap_or_default(),
+        support_url: brand.support_url.as_ref(),
+        color: &brand.color,
+        on_color: brand.on_color,
+        // Mail programs show no image that comes inside of a mail's HTML.
+        logo: brand
+            .logo
+            .as_deref()
+            .filter(|logo| !logo.starts_with("data:")),
         name: user.name.as_deref(),
         mail_to: &user.mail_to,
         locales: [user.locale.as_deref(), owed.locale.as_deref()],

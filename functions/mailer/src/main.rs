@@ -5,6 +5,7 @@ use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 use lambda_runtime::{LambdaEvent, service_fn};
 use mailer::{App, Batch};
 use rand::rngs::SysRng;
+use serde_json::Value;
 use shared::{aws, lambda, settings::MailerSettings};
 use tokio::time::Instant;
 
@@ -14,15 +15,12 @@ use tokio::time::Instant;
 )]
 fn main() -> ExitCode {
     lambda::run("mailer", |env| {
+        let settings = MailerSettings::read(env)?;
         let config = aws::config(env)?;
-        let app = Arc::new(App::new(
-            MailerSettings::read(env)?,
-            aws::dynamodb(&config, env),
-            &config,
-            env,
-        ));
+        let dynamodb = aws::dynamodb(&config, env);
+        let app = Arc::new(App::new(settings, dynamodb, &config, env));
         Ok::<_, Box<dyn Error>>(lambda_runtime::run(service_fn(
-            move |event: LambdaEvent<Batch>| {
+            move |event: LambdaEvent<Value>| {
                 let app = app.clone();
                 async move {
                     let now = chrono::Utc::now();
@@ -32,9 +30,10 @@ fn main() -> ExitCode {
                         .saturating_sub(u64::try_from(now.timestamp_millis()).unwrap_or(0));
                     let half_time =
                         (left > 0).then(|| Instant::now() + Duration::from_millis(left / 2));
-                    let response =
-                        mailer::handle(&app, event.payload, now, half_time, &mut SysRng).await;
-                    Ok::<_, std::convert::Infallible>(response)
+                    let batch = Batch::read(event.payload)?;
+                    Ok::<_, lambda_runtime::Error>(
+                        mailer::handle(&app, batch, now, half_time, &mut SysRng).await,
+                    )
                 }
             },
         )))

@@ -37,7 +37,7 @@ impl App {
                 window_seconds: settings.client_window_seconds,
             },
             cors: settings.cors,
-            look: settings.look,
+            look: Look::new(settings.brand),
         }
     }
 }

@@ -22,40 +22,40 @@ date = { $day } { $month ->
 
 mail-greeting = Hello { $name },
 mail-greeting-nameless = Hello,
-mail-support = If you need help, turn to { $support }
-mail-sent-to = This mail was sent to { $email } because somebody used it at { $app }.
+mail-support = Need help? { $support }
+mail-sent-to = This email was sent to { $email } because the address belongs to an account at { $app }.
 
 reset-subject = Set a new password for { $app }
-reset-preheader = The link holds until { $date } and works once.
+reset-preheader = The link works until { $date }, and only once.
 reset-asked = Somebody, probably you, asked to set a new password for the account { $email } at { $app }.
-reset-open = Open this link to choose one:
+reset-open = Open this link in your browser:
 reset-button = Set a new password
-reset-until = The link holds until { $date } and works once.
+reset-until = The link works until { $date }, and only once.
 reset-code = If the page asks for a code, paste this one:
-reset-not-you = If it was not you, there is nothing to do: your password stays as it is, and nobody can change it without this mail.
+reset-not-you = If it was not you, you do not need to do anything: your password stays the same, and nobody can change it without this email.
 
 changed-subject = Your password for { $app } was changed
-changed-preheader = If it was you, there is nothing to do.
-changed-what = The password of the account { $email } at { $app } was changed on { $date }.
-changed-you = If it was you, there is nothing to do.
-changed-not-you = If it was not you, somebody may be reading your mail. Secure your mailbox first, then ask for a new password at { $app } at once: that ends what somebody else has set.
+changed-preheader = If it was you, you do not need to do anything.
+changed-what = The password for the account { $email } at { $app } was changed on { $date }.
+changed-you = If it was you, you do not need to do anything.
+changed-not-you = If it was not you, somebody may be reading your email. First secure your email account by changing its password. Then set a new password for { $app } at once: it replaces the one that somebody else chose.
 
 page-language = Language
 page-error = Error:
 page-support = Help:
 
-field-email = E-mail address
+field-email = Email address
 field-password = New password
-field-code = Code from the mail
-field-code-hint = The mail shows it below the link.
+field-code = Code from the email
+field-code-hint = It is in the email, below the link.
 
 ask-title = Forgot your password?
-ask-intro = Enter the address of your account. You get a mail with a link to set a new password.
-ask-button = Send me the mail
+ask-intro = Enter the email address of your account. You will get an email with a link to set a new password.
+ask-button = Send me a link
 
 sent-title = Look at your inbox
-sent-body = If there is an account with this address, a mail with a link is on its way. It says until when the link holds.
-sent-missing = Nothing after a few minutes? Look into the spam folder and check the address for typing errors, then ask again.
+sent-body = If there is an account with this address, an email with a link is on its way. It says how long the link works.
+sent-missing = Nothing after a few minutes? Look in your spam folder and check the address for typos, then ask again.
 sent-again = Ask again
 
 choose-title = Set a new password
@@ -64,17 +64,17 @@ choose-show = Show password
 choose-hide = Hide password
 choose-count = { $count } of at least { $min } characters
 choose-good = This password is good.
-choose-button = Set the password
+choose-button = Set password
 
 done-title = Your password is set
-done-body = You can sign in with it now. Links from older mails no longer work.
+done-body = You can sign in with it now. Links in older emails no longer work.
 
 dead-title = This link no longer works
-dead-body = It has expired, was used already, or a newer password has been set. If you have just set one yourself, try to sign in with it. Otherwise ask for another mail:
+dead-body = It has expired or was already used, or a newer password has been set. If you have just set one yourself, try to sign in with it. Otherwise ask for a new link:
 
-error-email = Enter one e-mail address, such as ada@example.com.
+error-email = Enter one email address, such as ada@example.com.
 error-password = Enter a new password.
-error-code = Paste the code from the mail.
+error-code = Paste the code from the email.
 error-form = The form could not be read. Check it and send it again.
 error-too-short = Use at least { $min } characters.
 error-too-long = Use at most { $max } characters.
@@ -85,5 +85,5 @@ error-limited = Too many requests came from your network. Try again in { $minute
     [one] a minute
    *[other] { $minutes } minutes
 }.
-error-unavailable = Something failed on our side. Send the form again in a minute.
-error-unavailable-choose = Something failed on our side. Try to sign in with the new password; if that does not work, send the form again in a minute.
+error-unavailable = Something went wrong on our side. Send the form again in a minute.
+error-unavailable-choose = Something went wrong on our side. Try to sign in with the new password; if that does not work, send the form again in a minute.
