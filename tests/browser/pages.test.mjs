@@ -42,7 +42,7 @@ test('nothing is cut off at 320 pixels, which is also a zoom of 400 %', async ()
 
 test('every target is large enough for a finger', async () => {
   const page = await openPage(browser, { viewport: { width: 360, height: 640 }, hasTouch: true });
-  for await (const name of everyPage(system, page, { mails: false })) {
+  for await (const name of everyPage(system, page, { withMails: false })) {
     const small = await page.evaluate(() => [...document.querySelectorAll('main button, main input, nav a')]
       .filter(element => element.getClientRects().length)
       .filter(element => element.getBoundingClientRect().height < 24)
