@@ -1,0 +1,443 @@
+//! A whole system for one test: the local one of `manage` in memory, with a [`Wire`] between the
+//! functions and each service that they call.
+//!
+//! Whatever a test does through it is kept in mind, and at its end no log line may hold an
+//! address, token, password or link of it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ::http::Method;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use manage::{
+    database::Target,
+    inbox::StoredMail,
+    local::{Local, Options},
+    pump::lambda_record,
+};
+use serde_json::{Value, json};
+use shared::{
+    address::EmailAddress,
+    settings::Environment,
+    tables::{User, Users},
+};
+use url::Url;
+
+use crate::{
+    eventually,
+    functions::Functions,
+    http::{self, Answer, CHANGE, FORGOT, JSON},
+    logs::{self, Secrets},
+    wire::Wire,
+};
+
+/// A password that the policy takes for every account of the tests.
+pub const GOOD_PASSWORD: &str = "correct horse battery staple";
+/// Another one.
+pub const OTHER_PASSWORD: &str = "seven violet kettles on the moon";
+/// A password that it never takes.
+pub const WEAK_PASSWORD: &str = "password1234567";
+
+/// An active user under `mail_to`, without a password.
+#[must_use]
+pub fn user(mail_to: &str) -> User {
+    User {
+        email: EmailAddress::parse(mail_to).expect("an address"),
+        mail_to: mail_to.to_owned(),
+        user_id: "u-1".to_owned(),
+        name: None,
+        locale: None,
+        password_hash: None,
+        password_changed_at: None,
+        session_epoch: 0,
+        is_active: true,
+        is_superuser: false,
+        created_at: None,
+        recovery_mails: Vec::new(),
+        recovery_mail_count: 0,
+    }
+}
+
+/// What a [`TestApp`] starts with.
+#[derive(Default)]
+pub struct Builder {
+    settings: BTreeMap<String, String>,
+    users: Vec<User>,
+    is_by_hand: bool,
+}
+
+impl Builder {
+    /// Sets the variable `name`.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Lets any number of mails go to one account.
+    #[must_use]
+    pub fn without_budget(self) -> Self {
+        self.set("ACCOUNT_COOLDOWN_SECONDS", "0")
+            .set("ACCOUNT_LIMIT_PER_HOUR", "100")
+    }
+
+    /// Makes hashes that take no time, for tests that make many.
+    #[must_use]
+    pub fn with_cheap_hashes(self) -> Self {
+        self.set("ARGON2_MEMORY_KIB", "64")
+            .set("ARGON2_ITERATIONS", "1")
+    }
+
+    /// Adds a user.
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.users.push(user);
+        self
+    }
+
+    /// Leaves the outbox's stream to the test, which reads it with [`TestApp::records`].
+    #[must_use]
+    pub fn by_hand(mut self) -> Self {
+        self.is_by_hand = true;
+        self
+    }
+
+    /// Starts the system.
+    pub async fn start(self) -> TestApp {
+        logs::capture();
+        // The services and, with the wires in between, the functions.
+        let services = Options {
+            pump: false,
+            ..Options::in_memory()
+        };
+        let services = Box::pin(Local::start(services))
+            .await
+            .expect("the services start");
+        let (dynamodb, ses) = (
+            Wire::start(&services.dynamodb_url()).await,
+            Wire::start(&services.ses_url()).await,
+        );
+        let mut settings = self.settings;
+        settings.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), ses.url());
+        let external = Some(Target::Endpoint(dynamodb.url()));
+        let options = Options {
+            external,
+            settings,
+            pump: !self.is_by_hand,
+            ..Options::in_memory()
+        };
+        let front = Box::pin(Local::start(options))
+            .await
+            .expect("the functions start");
+
+        let functions = Functions::new(&front.environment());
+        let app = TestApp {
+            services,
+            front,
+            dynamodb,
+            ses,
+            functions,
+            secrets: Secrets::default(),
+        };
+        for user in &self.users {
+            app.add(user).await;
+        }
+        app.dynamodb.forget();
+        app
+    }
+}
+
+/// The running system.
+pub struct TestApp {
+    /// Between the functions and DynamoDB.
+    pub dynamodb: Wire,
+    /// Between the mailer and SES.
+    pub ses: Wire,
+    /// The same functions once more, for calls at a time that the test chooses.
+    pub functions: Functions,
+    /// What no log line may hold.
+    pub secrets: Secrets,
+    services: Local,
+    front: Local,
+}
+
+impl TestApp {
+    /// A system with nobody in it.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// What the binary of a function needs in its environment to work on this system.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        self.front.environment()
+    }
+
+    /// The address of `path` on the API.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.front.api_url())
+    }
+
+    /// Posts a JSON body to `path`.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        http::send(
+            Method::POST,
+            &self.url(path),
+            &[("content-type", JSON)],
+            body.to_string(),
+        )
+        .await
+    }
+
+    /// Asks for a mail to `email`.
+    pub async fn ask(&self, email: &str) -> Answer {
+        self.secrets.add(email);
+        self.post(FORGOT, &json!({ "email": email })).await
+    }
+
+    /// Sets a new password.
+    pub async fn confirm(&self, token: &str, password: &str) -> Answer {
+        self.change(&json!({ "forgot_password_hash": token, "new_password": password }))
+            .await
+    }
+
+    /// The same with an address beside the token.
+    pub async fn confirm_as(&self, email: &str, token: &str, password: &str) -> Answer {
+        self.change(
+            &json!({ "email": email, "forgot_password_hash": token, "new_password": password }),
+        )
+        .await
+    }
+
+    async fn change(&self, body: &Value) -> Answer {
+        body.as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, value)| value.as_str())
+            .for_each(|text| self.secrets.add(text));
+        self.post(CHANGE, body).await
+    }
+
+    /// Adds a user.
+    pub async fn add(&self, user: &User) {
+        for secret in [user.email.as_str(), &user.mail_to] {
+            self.secrets.add(secret);
+        }
+        assert!(
+            self.users().create(user).await.expect("DynamoDB answers"),
+            "the address is free"
+        );
+    }
+
+    /// The user's row.
+    pub async fn user(&self, email: &str) -> Option<User> {
+        self.users()
+            .get(&EmailAddress::parse(email).expect("an address"))
+            .await
+            .expect("DynamoDB answers")
+    }
+
+    fn users(&self) -> Users {
+        Users::new(
+            self.services.dynamodb().clone(),
+            self.services.tables().users.clone(),
+        )
+    }
+
+    /// A client of DynamoDB itself, past the wire.
+    #[must_use]
+    pub fn direct(&self) -> &aws_sdk_dynamodb::Client {
+        self.services.dynamodb()
+    }
+
+    /// All rows of `table`.
+    pub async fn rows(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let scan = self
+            .direct()
+            .scan()
+            .table_name(table)
+            .consistent_read(true)
+            .send()
+            .await;
+        scan.expect("DynamoDB answers").items.unwrap_or_default()
+    }
+
+    /// All mail so far, oldest first.
+    #[must_use]
+    pub fn mails(&self) -> Vec<StoredMail> {
+        let mut mails = self.services.inbox().mails();
+        mails.reverse();
+        mails
+    }
+
+    /// The mail to `address` so far, oldest first.
+    #[must_use]
+    pub fn mails_to(&self, address: &str) -> Vec<StoredMail> {
+        self.mails()
+            .into_iter()
+            .filter(|mail| mail.to == [address])
+            .collect()
+    }
+
+    /// Waits for the mail number `count` to `address`.
+    pub async fn mail_to(&self, address: &str, count: usize) -> StoredMail {
+        let look = async || self.mails_to(address).into_iter().nth(count - 1);
+        eventually(&format!("mail {count} to {address}"), look).await
+    }
+
+    /// Waits for the mail number `count` to `address` and takes the link out of it.
+    pub async fn link_to(&self, address: &str, count: usize) -> Link {
+        self.link_in(&self.mail_to(address, count).await)
+    }
+
+    /// The link in `mail`.
+    pub fn link_in(&self, mail: &StoredMail) -> Link {
+        let link = Link::read(mail);
+        self.secrets.add(&link.url);
+        self.secrets.add(&link.token);
+        link
+    }
+
+    /// Asks for a mail to `address` and takes the link out of the one that comes.
+    pub async fn fetch_link(&self, address: &str) -> Link {
+        let before = self.mails_to(address).len();
+        self.ask(address).await.assert_worked();
+        self.link_to(address, before + 1).await
+    }
+
+    /// Waits until the mailer is done with all that is owed by now.
+    pub async fn settle(&self) {
+        // The stream is in order: when a row for nobody has been looked up, what was before it
+        // has been dealt with.
+        let nobody = format!("nobody-{}@example.com", self.rows("outbox").await.len());
+        let row = [
+            ("id", AttributeValue::S(format!("fence#{nobody}"))),
+            ("kind", AttributeValue::S("password_changed".to_owned())),
+            ("email", AttributeValue::S(nobody.clone())),
+            ("count", AttributeValue::N("1".to_owned())),
+            ("at", AttributeValue::N("4102488000000".to_owned())),
+        ];
+        let row = row
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        self.put("outbox", row).await;
+        let look = async || {
+            let calls = self.dynamodb.calls();
+            calls
+                .iter()
+                .any(|call| call.body["Key"]["email"]["S"] == nobody)
+                .then_some(())
+        };
+        eventually("the mailer to be done", look).await;
+    }
+
+    /// Puts a row into `table` by hand.
+    pub async fn put(&self, table: &str, row: HashMap<String, AttributeValue>) {
+        let put = self
+            .direct()
+            .put_item()
+            .table_name(table)
+            .set_item(Some(row));
+        put.send().await.expect("DynamoDB answers");
+    }
+
+    /// All records of the outbox's stream, as Lambda would deliver them.
+    pub async fn records(&self) -> Vec<Value> {
+        let environment = self.services.environment();
+        let lookup = |name: &str| environment.get(name).cloned();
+        let config =
+            shared::aws::config(&Environment::new(&lookup)).expect("a region and credentials");
+        let config = config
+            .into_builder()
+            .endpoint_url(self.services.dynamodb_url())
+            .build();
+        let streams = aws_sdk_dynamodbstreams::Client::new(&config);
+        let table = self
+            .direct()
+            .describe_table()
+            .table_name("outbox")
+            .send()
+            .await
+            .expect("DynamoDB answers");
+        let stream = table
+            .table
+            .and_then(|table| table.latest_stream_arn)
+            .expect("a stream");
+        read_stream(&streams, &stream).await
+    }
+}
+
+async fn read_stream(streams: &aws_sdk_dynamodbstreams::Client, stream: &str) -> Vec<Value> {
+    let described = streams
+        .describe_stream()
+        .stream_arn(stream)
+        .send()
+        .await
+        .expect("an answer");
+    let mut records = Vec::new();
+    for shard in described
+        .stream_description
+        .and_then(|stream| stream.shards)
+        .unwrap_or_default()
+    {
+        let iterator = streams
+            .get_shard_iterator()
+            .stream_arn(stream)
+            .set_shard_id(shard.shard_id)
+            .shard_iterator_type(ShardIteratorType::TrimHorizon);
+        let iterator = iterator.send().await.expect("an answer").shard_iterator;
+        let read = streams
+            .get_records()
+            .set_shard_iterator(iterator)
+            .send()
+            .await
+            .expect("an answer");
+        records.extend(read.records.unwrap_or_default().iter().map(lambda_record));
+    }
+    records
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // A test that failed for another reason is not made harder to read.
+        if !std::thread::panicking() {
+            self.secrets.assert_absent_from(&logs::captured());
+        }
+    }
+}
+
+/// The link of a mail, taken apart as the page behind it would.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// All of it.
+    pub url: String,
+    /// The address in its fragment.
+    pub email: String,
+    /// The token in its fragment.
+    pub token: String,
+}
+
+impl Link {
+    /// The one link in the plain part of `mail`.
+    #[must_use]
+    pub fn read(mail: &StoredMail) -> Self {
+        let url = mail
+            .text
+            .lines()
+            .find(|line| line.starts_with("http") && line.contains('#'));
+        let url = url.unwrap_or_else(|| panic!("a link in {}", mail.text));
+        let parsed = Url::parse(url).expect("a valid link");
+        let values: HashMap<String, String> =
+            url::form_urlencoded::parse(parsed.fragment().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        Self {
+            url: url.to_owned(),
+            email: values["email"].clone(),
+            token: values["token"].clone(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The three functions in the test's own process, for what depends on the time: every call says
+//! what time it is.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use lambda_http::{
+    Body, RequestExt, Response, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext,
+    request::RequestContext,
+};
+use rand::rngs::SysRng;
+use serde_json::{Value, json};
+use shared::{
+    aws,
+    settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings},
+};
+use tokio::time::Instant;
+
+use crate::http::{Answer, JSON};
+
+/// A time in tests. It lies ahead, so that nothing that is made then has expired for the clock
+/// of the machine.
+#[must_use]
+pub fn at(seconds: i64) -> DateTime<Utc> {
+    let noon = DateTime::from_timestamp(4_102_488_000, 0).expect("noon of 2100-01-01");
+    noon + TimeDelta::seconds(seconds)
+}
+
+/// The functions, with the clients that their binaries would make.
+pub struct Functions {
+    request: request::App,
+    confirm: confirm::App,
+    mailer: mailer::App,
+}
+
+impl Functions {
+    /// The functions as they start in this environment.
+    #[must_use]
+    pub fn new(environment: &BTreeMap<String, String>) -> Self {
+        let lookup = |name: &str| environment.get(name).cloned();
+        let env = Environment::new(&lookup);
+        let config = aws::config(&env).expect("a region and credentials");
+        let dynamodb = aws::dynamodb(&config, &env);
+        let confirm = ConfirmSettings::read(&env).expect("valid settings");
+        let mailer = MailerSettings::read(&env).expect("valid settings");
+        Self {
+            request: request::App::new(
+                RequestSettings::read(&env).expect("valid settings"),
+                dynamodb.clone(),
+            ),
+            confirm: confirm::App::new(confirm, dynamodb.clone()).expect("valid costs"),
+            mailer: mailer::App::new(mailer, dynamodb, &config, &env),
+        }
+    }
+
+    /// Asks for a mail from the address `client`.
+    pub async fn ask(&self, client: &str, email: &str, now: DateTime<Utc>) -> Answer {
+        let request = post(client, &json!({ "email": email }));
+        answer(request::handle(&self.request, request, now).await)
+    }
+
+    /// Sets a new password.
+    pub async fn confirm(&self, token: &str, password: &str, now: DateTime<Utc>) -> Answer {
+        let request = post(
+            "192.0.2.1",
+            &json!({ "forgot_password_hash": token, "new_password": password }),
+        );
+        let mut rng = SysRng;
+        let handled = confirm::handle(&self.confirm, request, now, &mut rng);
+        answer(Box::pin(handled).await)
+    }
+
+    /// Hands `records` to the mailer as one batch; the sequence numbers that it reports.
+    pub async fn deliver(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
+        self.deliver_until(records, now, None).await
+    }
+
+    /// The same where half of the function's time is over from the beginning.
+    pub async fn deliver_late(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
+        self.deliver_until(records, now, Some(Instant::now())).await
+    }
+
+    async fn deliver_until(
+        &self,
+        records: &[Value],
+        now: DateTime<Utc>,
+        half_time: Option<Instant>,
+    ) -> Vec<String> {
+        let batch = mailer::Batch::read(json!({ "Records": records })).expect("a batch");
+        let mut rng = SysRng;
+        let handled = mailer::handle(&self.mailer, batch, now, half_time, &mut rng);
+        let response = Box::pin(handled).await;
+        response
+            .batch_item_failures
+            .into_iter()
+            .map(|failure| failure.item_identifier)
+            .collect()
+    }
+}
+
+/// The sequence number of a stream record.
+#[must_use]
+pub fn sequence_number(record: &Value) -> String {
+    record["dynamodb"]["SequenceNumber"]
+        .as_str()
+        .expect("a sequence number")
+        .to_owned()
+}
+
+fn post(client: &str, body: &Value) -> lambda_http::Request {
+    let client: IpAddr = client.parse().expect("an address");
+    let mut context = ApiGatewayV2httpRequestContext::default();
+    context.http.source_ip = Some(client.to_string());
+    lambda_http::http::Request::post("/")
+        .header("content-type", JSON)
+        .body(Body::Text(body.to_string()))
+        .expect("a valid request")
+        .with_request_context(RequestContext::ApiGatewayV2(context))
+}
+
+fn answer(response: Response<Body>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = match body {
+        Body::Text(text) => Bytes::from(text),
+        Body::Binary(bytes) => Bytes::from(bytes),
+        _ => Bytes::new(),
+    };
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
+}

@@ -1,0 +1,350 @@
+//! The functions as Lambda runs them: their real binaries against a Runtime API of our own.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Command as Cargo, ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path as UrlPath, State},
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{Mutex as AsyncMutex, mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::PATIENCE;
+
+/// The timeout of the functions, as the template has it.
+pub const FUNCTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What a function made of an event: its answer, or the error that it reported.
+type Outcome = Result<Value, Value>;
+
+/// Lambda's Runtime API (2018-06-01) for one function.
+struct RuntimeApi {
+    address: SocketAddr,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+struct Event {
+    payload: Value,
+    answer: oneshot::Sender<Outcome>,
+}
+
+struct Api {
+    events: AsyncMutex<mpsc::UnboundedReceiver<Event>>,
+    /// The invocations that are under way, by request id.
+    answers: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
+}
+
+impl RuntimeApi {
+    async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("a bound port");
+        let (events, queue) = mpsc::unbounded_channel();
+        let api = Arc::new(Api {
+            events: AsyncMutex::new(queue),
+            answers: Mutex::default(),
+        });
+        let runtime = Router::new()
+            .route("/invocation/next", get(next))
+            .route("/invocation/{id}/response", post(response))
+            .route("/invocation/{id}/error", post(error))
+            .route("/init/error", post(async || StatusCode::ACCEPTED))
+            .with_state(api);
+        let router = Router::new().nest("/2018-06-01/runtime", runtime);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, events }
+    }
+}
+
+/// Holds the connection until there is an event, as Lambda does.
+async fn next(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    let event = api.events.lock().await.recv().await;
+    // The sender is dropped with the test alone.
+    let Some(event) = event else {
+        return Err(StatusCode::GONE);
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    let deadline = now + FUNCTION_TIMEOUT;
+    let id = format!(
+        "8476a536-e9f4-11e8-9739-{:012x}",
+        now.as_nanos() & 0xffff_ffff_ffff
+    );
+    lock(&api.answers).insert(id.clone(), event.answer);
+    let headers = [
+        ("lambda-runtime-aws-request-id", id),
+        (
+            "lambda-runtime-deadline-ms",
+            deadline.as_millis().to_string(),
+        ),
+        (
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:eu-central-1:123456789012:function:f".to_owned(),
+        ),
+        (
+            "lambda-runtime-trace-id",
+            "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".to_owned(),
+        ),
+    ];
+    Ok((headers, Json(event.payload)))
+}
+
+async fn response(
+    State(api): State<Arc<Api>>,
+    UrlPath(id): UrlPath<String>,
+    body: Bytes,
+) -> StatusCode {
+    finish(
+        &api,
+        &id,
+        serde_json::from_slice(&body).map_err(|error| json!(error.to_string())),
+    )
+}
+
+async fn error(
+    State(api): State<Arc<Api>>,
+    UrlPath(id): UrlPath<String>,
+    body: Bytes,
+) -> StatusCode {
+    finish(
+        &api,
+        &id,
+        Err(serde_json::from_slice(&body).unwrap_or_default()),
+    )
+}
+
+fn finish(api: &Api, id: &str, outcome: Outcome) -> StatusCode {
+    let Some(answer) = lock(&api.answers).remove(id) else {
+        return StatusCode::BAD_REQUEST;
+    };
+    // A test that no longer waits has failed already.
+    let _ = answer.send(outcome);
+    StatusCode::ACCEPTED
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A function's process. It ends with the value.
+pub struct Function {
+    api: RuntimeApi,
+    output: Arc<Mutex<Vec<u8>>>,
+    _process: Child,
+}
+
+impl Function {
+    /// Starts the binary of the package `name` with nothing in its environment but `environment`
+    /// and what Lambda sets. It logs at the most verbose level.
+    pub async fn start(name: &str, environment: &BTreeMap<String, String>) -> Self {
+        let api = RuntimeApi::start().await;
+        let mut process = command(name, environment, api.address)
+            .spawn()
+            .expect("the binary starts");
+        let output = Arc::default();
+        collect(
+            process.stdout.take().expect("it is piped"),
+            Arc::clone(&output),
+        );
+        collect(
+            process.stderr.take().expect("it is piped"),
+            Arc::clone(&output),
+        );
+        Self {
+            api,
+            output,
+            _process: process,
+        }
+    }
+
+    /// Hands `event` to the function and waits for what it makes of it.
+    pub async fn invoke(&self, event: &Value) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        self.api
+            .events
+            .send(Event {
+                payload: event.clone(),
+                answer,
+            })
+            .expect("the API runs");
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(outcome)) => outcome,
+            _ => panic!("no answer; the function wrote: {}", self.logs()),
+        }
+    }
+
+    /// All that the function has written to standard output and standard error.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        String::from_utf8_lossy(&lock(&self.output)).into_owned()
+    }
+}
+
+/// Starts the binary of the package `name` and waits for its end; how it ended, and what it
+/// wrote to standard error.
+pub async fn run_to_end(
+    name: &str,
+    environment: &BTreeMap<String, String>,
+) -> (ExitStatus, String) {
+    let api = RuntimeApi::start().await;
+    let ended = command(name, environment, api.address).output();
+    let output = timeout(PATIENCE, ended)
+        .await
+        .unwrap_or_else(|_| panic!("{name} is still running"));
+    let output = output.expect("the binary starts");
+    (
+        output.status,
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn command(name: &str, environment: &BTreeMap<String, String>, api: SocketAddr) -> Command {
+    let lambda = [
+        ("_HANDLER", "bootstrap"),
+        ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_FUNCTION_NAME", name),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/f"),
+        ("AWS_LAMBDA_LOG_LEVEL", "TRACE"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/01/05/[$LATEST]f"),
+        ("LAMBDA_TASK_ROOT", "/var/task"),
+        ("TZ", ":UTC"),
+    ];
+    let mut command = Command::new(&binaries()[name]);
+    command
+        .env_clear()
+        .envs(lambda)
+        .env("AWS_LAMBDA_RUNTIME_API", api.to_string())
+        .envs(environment)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+fn collect(mut stream: impl AsyncRead + Unpin + Send + 'static, into: Arc<Mutex<Vec<u8>>>) {
+    tokio::spawn(async move {
+        let mut buffer = [0; 8192];
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            lock(&into).extend_from_slice(&buffer[..read]);
+        }
+    });
+}
+
+/// The functions' binaries by package, built with the first use. `cargo test` builds the
+/// binaries of a package for its own tests alone.
+fn binaries() -> &'static HashMap<String, PathBuf> {
+    static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    BINARIES.get_or_init(build)
+}
+
+fn build() -> HashMap<String, PathBuf> {
+    let (target, is_release) = target();
+    let mut cargo = Cargo::new(env!("CARGO"));
+    // With `tests` among the packages their dependencies have the features that they have in
+    // this test, and nothing is compiled anew.
+    cargo.args([
+        "build",
+        "--offline",
+        "--message-format=json-render-diagnostics",
+        "--lib",
+        "--bins",
+    ]);
+    cargo.args([
+        "--package=request",
+        "--package=confirm",
+        "--package=mailer",
+        "--package=tests",
+    ]);
+    cargo
+        .arg("--manifest-path")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));
+    cargo.arg("--target-dir").arg(target);
+    if is_release {
+        cargo.arg("--release");
+    }
+    // What cargo says to a test about its package would make build scripts run again.
+    for (name, _) in env::vars()
+        .filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    {
+        cargo.env_remove(name);
+    }
+    let output = cargo.stdin(Stdio::null()).output().expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "cargo build: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(executable)
+        .collect()
+}
+
+/// The target folder and profile of the running test: `target/debug/deps/lambda-…`.
+fn target() -> (PathBuf, bool) {
+    let test = env::current_exe().expect("a path");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("a folder of a profile");
+    (
+        profile.parent().expect("a target folder").to_owned(),
+        profile.ends_with("release"),
+    )
+}
+
+fn executable(message: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let path = message["executable"].as_str()?;
+    Some((
+        message["target"]["name"].as_str()?.to_owned(),
+        PathBuf::from(path),
+    ))
+}
+
+/// The sample event `name` of `events/`.
+#[must_use]
+pub fn event(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../events")
+        .join(name);
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).expect("an event in JSON")
+}
+
+/// `event`, a sample event for `confirm`, with `token` instead of the placeholder.
+#[must_use]
+pub fn with_token(mut event: Value, token: &str) -> Value {
+    let body = event["body"].as_str().expect("a body in plain text");
+    assert!(body.contains(TOKEN_PLACEHOLDER), "a placeholder in {body}");
+    event["body"] = json!(body.replace(TOKEN_PLACEHOLDER, token));
+    event
+}
+
+/// What the sample events for `confirm` hold where the token belongs.
+pub const TOKEN_PLACEHOLDER: &str = "PASTE-THE-TOKEN-FROM-THE-MAIL-HERE-00000000";

@@ -1,0 +1,258 @@
+//! A proxy in front of DynamoDB or SES: it counts the calls, and breaks those that it is told
+//! to.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri, uri::PathAndQuery};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Notify};
+
+/// The call that sends a mail.
+pub const SEND_EMAIL: &str = "POST /v2/email/outbound-emails";
+/// Calls of whoever reads the outbox's stream, which on AWS is Lambda and not a function.
+const STREAM_READS: [&str; 3] = ["DescribeStream", "GetShardIterator", "GetRecords"];
+
+/// One call that came by.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The operation of `X-Amz-Target`; method and path where there is no such header.
+    pub target: String,
+    /// What was sent, where it is JSON.
+    pub body: Value,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// It goes through.
+    Pass,
+    /// This is the answer, and nobody else hears of the call.
+    Answer(Response<Bytes>),
+    /// It goes through, and its answer is lost.
+    Lose,
+    /// It goes through after a while.
+    Delay(Duration),
+    /// It goes through once the test says so.
+    Hold(Arc<Notify>),
+    /// The connection ends before anything goes through.
+    Cut,
+}
+
+impl Fate {
+    /// An error as the services write it.
+    #[must_use]
+    pub fn error(status: u16, code: &str, message: &str) -> Self {
+        Self::error_with(
+            status,
+            code,
+            json!({ "message": message, "Message": message }),
+        )
+    }
+
+    /// An error with other members in its body.
+    #[must_use]
+    pub fn error_with(status: u16, code: &str, mut body: Value) -> Self {
+        body["__type"] = json!(code);
+        let answer = Response::builder()
+            .status(status)
+            .header("content-type", "application/json")
+            .header("x-amzn-errortype", code)
+            .body(Bytes::from(body.to_string()));
+        Self::Answer(answer.expect("a valid answer"))
+    }
+
+    /// A transaction that was cancelled, with the reason for each of its items.
+    #[must_use]
+    pub fn cancelled(reasons: &[&str]) -> Self {
+        let reasons: Vec<Value> = reasons.iter().map(|code| json!({ "Code": code })).collect();
+        let message =
+            "Transaction cancelled, please refer cancellation reasons for specific reasons";
+        let body = json!({ "Message": message, "CancellationReasons": reasons });
+        Self::error_with(
+            400,
+            "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            body,
+        )
+    }
+}
+
+type Rule = Box<dyn FnMut(&Call) -> Fate + Send>;
+
+/// A proxy on a port of its own.
+#[derive(Clone)]
+pub struct Wire {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    upstream: Uri,
+    client: Client<HttpConnector, Full<Bytes>>,
+    calls: Mutex<Vec<Call>>,
+    rule: Mutex<Rule>,
+}
+
+impl Wire {
+    /// A proxy in front of `upstream`, such as `http://127.0.0.1:8001`, that lets all pass.
+    pub async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("a bound port");
+        let state = Arc::new(State {
+            upstream: upstream.parse().expect("an address"),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            calls: Mutex::default(),
+            rule: Mutex::new(Box::new(|_| Fate::Pass)),
+        });
+        tokio::spawn(accept(listener, state.clone()));
+        Self { address, state }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Asks `rule` about every call from now on.
+    pub fn rule(&self, rule: impl FnMut(&Call) -> Fate + Send + 'static) {
+        *lock(&self.state.rule) = Box::new(rule);
+    }
+
+    /// Lets everything pass again.
+    pub fn mend(&self) {
+        self.rule(|_| Fate::Pass);
+    }
+
+    /// The calls so far, but for reads of the stream.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.state.calls).clone()
+    }
+
+    /// Forgets the calls so far.
+    pub fn forget(&self) {
+        lock(&self.state.calls).clear();
+    }
+
+    /// The calls so far, but for reads of the stream; they are forgotten.
+    #[must_use]
+    pub fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut *lock(&self.state.calls))
+    }
+
+    /// The operations of [`take`](Self::take).
+    #[must_use]
+    pub fn take_targets(&self) -> Vec<String> {
+        self.take().into_iter().map(|call| call.target).collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = state.clone();
+        let service = service_fn(move |request| answer(state.clone(), request));
+        // A connection that is cut is an error by intention.
+        tokio::spawn(async move {
+            http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+                .ok()
+        });
+    }
+}
+
+/// The connection ends without an answer.
+#[derive(Debug)]
+struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+async fn answer(
+    state: Arc<State>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    let target = parts
+        .headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok()?.rsplit('.').next());
+    let target = target.map_or_else(
+        || format!("{} {}", parts.method, parts.uri.path()),
+        str::to_owned,
+    );
+    let call = Call {
+        target,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let fate = fate(&state, call);
+    let request = Request::from_parts(parts, Full::new(body));
+    match fate {
+        Fate::Pass => forward(&state, request).await,
+        Fate::Answer(answer) => Ok(answer.map(Full::new)),
+        Fate::Lose => forward(&state, request).await.and(Err(Cut)),
+        Fate::Delay(time) => {
+            tokio::time::sleep(time).await;
+            forward(&state, request).await
+        }
+        Fate::Hold(go) => {
+            go.notified().await;
+            forward(&state, request).await
+        }
+        Fate::Cut => Err(Cut),
+    }
+}
+
+fn fate(state: &State, call: Call) -> Fate {
+    if STREAM_READS.contains(&call.target.as_str()) {
+        return Fate::Pass;
+    }
+    let fate = (lock(&state.rule))(&call);
+    lock(&state.calls).push(call);
+    fate
+}
+
+async fn forward(
+    state: &State,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    let mut uri = state.upstream.clone().into_parts();
+    uri.path_and_query = request
+        .uri()
+        .path_and_query()
+        .cloned()
+        .or(Some(PathAndQuery::from_static("/")));
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| Cut)?;
+    let (parts, body) = state
+        .client
+        .request(request)
+        .await
+        .map_err(|_| Cut)?
+        .into_parts();
+    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    Ok(Response::from_parts(parts, Full::new(body)))
+}

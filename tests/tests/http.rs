@@ -1,0 +1,670 @@
+//! Both resources over HTTP: what is accepted, what is refused and how, and that nothing is
+//! refused by way of a table.
+//!
+//! Numbers in names are rows of the checklist of attacks.
+
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::{Value, json};
+use tests::{
+    app::{GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
+    http::{Answer, CHANGE, FORGOT, FORM, JSON, MULTIPART, form, multipart, send},
+};
+
+const ADDRESS: &str = "ada.king@example.com";
+/// Has a token's shape.
+const TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+async fn start() -> TestApp {
+    TestApp::builder()
+        .by_hand()
+        .with_cheap_hashes()
+        .user(user(ADDRESS))
+        .start()
+        .await
+}
+
+/// A body that the resource takes.
+fn good(path: &str) -> Vec<(&'static str, &'static str)> {
+    if path.starts_with(FORGOT.trim_end_matches('/')) {
+        vec![("email", ADDRESS)]
+    } else {
+        vec![
+            ("forgot_password_hash", TOKEN),
+            ("new_password", GOOD_PASSWORD),
+        ]
+    }
+}
+
+fn good_json(path: &str) -> Value {
+    good(path)
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect()
+}
+
+async fn post(app: &TestApp, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+    send(
+        Method::POST,
+        &app.url(path),
+        &[("content-type", content_type)],
+        body.into(),
+    )
+    .await
+}
+
+/// Refused as `status` and `code`, as a problem that a person and a program can read, and
+/// before any table was asked.
+fn assert_refused(app: &TestApp, answer: &Answer, status: u16, code: &str) {
+    answer.assert_problem(status, code);
+    let problem = answer.json();
+    assert_eq!(problem["status"], status);
+    assert_eq!(
+        problem["title"],
+        http::StatusCode::from_u16(status)
+            .ok()
+            .and_then(|s| s.canonical_reason())
+            .unwrap_or("")
+    );
+    assert!(
+        problem["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.ends_with('.')),
+        "{problem}"
+    );
+    assert_security_headers(answer);
+    assert_eq!(app.dynamodb.take_targets(), [""; 0], "{answer:?}");
+}
+
+fn assert_security_headers(answer: &Answer) {
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        (
+            "strict-transport-security",
+            "max-age=63072000; includeSubDomains",
+        ),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{answer:?}");
+    }
+    assert_eq!(answer.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn a_request_is_taken_in_three_formats_with_and_without_a_slash() {
+    let app = start().await;
+    for path in [FORGOT, FORGOT.trim_end_matches('/')] {
+        for (content_type, body) in [
+            (JSON, good_json(path).to_string()),
+            (
+                "application/json; charset=utf-8",
+                good_json(path).to_string(),
+            ),
+            (FORM, form(&good(path))),
+            (
+                "application/x-www-form-urlencoded; charset=UTF-8",
+                form(&good(path)),
+            ),
+            (MULTIPART, multipart(&good(path))),
+        ] {
+            let answer = post(&app, path, content_type, body).await;
+            answer.assert_worked();
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert_security_headers(&answer);
+        }
+    }
+    assert_eq!(app.dynamodb.take_targets(), ["UpdateItem"; 10]);
+}
+
+#[tokio::test]
+async fn a_change_is_taken_in_three_formats_with_and_without_a_slash() {
+    let app = start().await;
+    for path in [CHANGE, CHANGE.trim_end_matches('/')] {
+        for (content_type, body) in [
+            (JSON, good_json(path).to_string()),
+            (FORM, form(&good(path))),
+            (MULTIPART, multipart(&good(path))),
+        ] {
+            // Understood, looked for and not found.
+            let answer = post(&app, path, content_type, body).await;
+            answer.assert_problem(400, "invalid_token");
+            assert_security_headers(&answer);
+            assert_eq!(app.dynamodb.take_targets(), ["GetItem"]);
+        }
+    }
+}
+
+const PATHS: [&str; 4] = [
+    FORGOT,
+    CHANGE,
+    "/core/user/forgot-password",
+    "/core/user/change-forgotten-password",
+];
+
+#[tokio::test]
+async fn a_get_is_answered_with_the_page_and_changes_nothing() {
+    let app = start().await;
+    for path in PATHS {
+        let url = format!(
+            "{}?email={ADDRESS}&token={TOKEN}&lang=\"><script>",
+            app.url(path)
+        );
+        for method in [Method::GET, Method::HEAD] {
+            let page = send(
+                method.clone(),
+                &url.replace(['"', '<', '>'], "%3C"),
+                &[],
+                "",
+            )
+            .await;
+            assert_eq!(page.status, 200);
+            assert_eq!(
+                page.header("content-type"),
+                Some("text/html; charset=utf-8")
+            );
+            assert!(page.header("content-security-policy").is_some());
+            assert_security_headers(&page);
+            assert_eq!(page.body.is_empty(), method == Method::HEAD);
+            let text = String::from_utf8_lossy(&page.body).into_owned();
+            assert!(!text.contains(TOKEN) && !text.contains(ADDRESS), "{text}");
+        }
+    }
+    assert_eq!(app.dynamodb.take_targets(), [""; 0]);
+}
+
+#[tokio::test]
+async fn other_methods_are_answered_405_with_allow() {
+    let app = start().await;
+    for path in PATHS {
+        for method in [Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+            let body = good_json(path).to_string();
+            let answer = send(method, &app.url(path), &[("content-type", JSON)], body).await;
+            assert_refused(&app, &answer, 405, "method_not_allowed");
+            assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_in_a_browser_is_answered_with_a_page_of_the_same_status() {
+    let app = start().await;
+    let strange = "\"><script>alert(1)</script>";
+    for (path, content_type, body, status) in [
+        (FORGOT, FORM, form(&good(FORGOT)), 200),
+        (FORGOT, FORM, form(&[("email", strange)]), 400),
+        (FORGOT, MULTIPART, "broken".to_owned(), 400),
+        (FORGOT, FORM, "x".repeat(MAX_BODY_BYTES + 1), 413),
+        (
+            FORGOT,
+            "application/x-www-form-urlencoded; charset=x",
+            form(&good(FORGOT)),
+            415,
+        ),
+        (CHANGE, FORM, form(&good(CHANGE)), 400),
+        (
+            CHANGE,
+            MULTIPART,
+            multipart(&[
+                ("forgot_password_hash", strange),
+                ("new_password", GOOD_PASSWORD),
+            ]),
+            400,
+        ),
+        (
+            CHANGE,
+            FORM,
+            form(&[("new_password", GOOD_PASSWORD), ("email", strange)]),
+            400,
+        ),
+    ] {
+        let headers = [
+            ("content-type", content_type),
+            ("accept", "text/html,application/xhtml+xml"),
+        ];
+        let page = send(Method::POST, &app.url(path), &headers, body.clone()).await;
+        assert_eq!(page.status.as_u16(), status, "{path} {body}");
+        assert_eq!(
+            page.header("content-type"),
+            Some("text/html; charset=utf-8")
+        );
+        assert_security_headers(&page);
+        let text = String::from_utf8_lossy(&page.body).into_owned();
+        assert!(
+            !text.contains(strange) && !text.contains(GOOD_PASSWORD),
+            "{text}"
+        );
+    }
+    // The one request and the one token of the right shape.
+    assert_eq!(app.dynamodb.take_targets(), ["UpdateItem", "GetItem"]);
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_answered_404() {
+    let app = start().await;
+    for path in [
+        "/",
+        "/core/user/",
+        "/core/user/forgot-password/x",
+        "/core/user/forgot-password//",
+        "//core//user/forgot-password/",
+        "/CORE/USER/FORGOT-PASSWORD/",
+        "/core/user/forgot%2Dpassword%2F",
+        "/core/user/../user/forgot-password/",
+    ] {
+        let answer = post(&app, path, JSON, good_json(FORGOT).to_string()).await;
+        assert_refused(&app, &answer, 404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn another_content_type_charset_or_encoding_is_answered_415() {
+    let app = start().await;
+    for path in [FORGOT, CHANGE] {
+        let body = good_json(path).to_string();
+        for content_type in [
+            "text/plain",
+            "application/xml",
+            "application/octet-stream",
+            "json",
+            "",
+            "application/json; charset=iso-8859-1",
+            "application/x-www-form-urlencoded; charset=utf-16",
+            "text/html",
+            "application/json, text/plain",
+        ] {
+            let answer = post(&app, path, content_type, body.clone()).await;
+            assert_refused(&app, &answer, 415, "unsupported_media_type");
+            assert!(
+                answer
+                    .header("accept")
+                    .is_some_and(|accept| accept.contains(JSON))
+            );
+        }
+        let none = send(Method::POST, &app.url(path), &[], body.clone()).await;
+        assert_refused(&app, &none, 415, "unsupported_media_type");
+        let twice = [("content-type", JSON), ("content-type", FORM)];
+        assert_refused(
+            &app,
+            &send(Method::POST, &app.url(path), &twice, body.clone()).await,
+            415,
+            "unsupported_media_type",
+        );
+        for encoding in ["gzip", "br", "x"] {
+            let headers = [("content-type", JSON), ("content-encoding", encoding)];
+            let answer = send(Method::POST, &app.url(path), &headers, body.clone()).await;
+            assert_refused(&app, &answer, 415, "unsupported_media_type");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_16_kib_is_answered_413() {
+    let app = start().await;
+    for path in [FORGOT, CHANGE] {
+        let body = good_json(path).to_string();
+        let padded = |length: usize| body.clone() + &" ".repeat(length - body.len());
+        let largest = post(&app, path, JSON, padded(MAX_BODY_BYTES)).await;
+        assert_ne!(largest.status, 413);
+        app.dynamodb.forget();
+        for content_type in [JSON, FORM, MULTIPART, "text/plain"] {
+            let answer = post(&app, path, content_type, padded(MAX_BODY_BYTES + 1)).await;
+            assert_refused(&app, &answer, 413, "payload_too_large");
+        }
+    }
+}
+
+#[tokio::test]
+async fn attack_17_a_mebibyte_of_anything_is_refused_at_once() {
+    let app = start().await;
+    let mebibyte = 1024 * 1024;
+    let many_parts = multipart(&[("other", "x")])
+        .replace("--x--\r\n", "")
+        .repeat(mebibyte / 60)
+        + "--x--\r\n";
+    for (content_type, body) in [
+        (
+            JSON,
+            format!(
+                r#"{{"forgot_password_hash":"{TOKEN}","new_password":"{}"}}"#,
+                "x".repeat(mebibyte)
+            ),
+        ),
+        (JSON, "[".repeat(mebibyte)),
+        (
+            FORM,
+            format!(
+                "forgot_password_hash={TOKEN}&new_password={}",
+                "x".repeat(mebibyte)
+            ),
+        ),
+        (MULTIPART, many_parts),
+    ] {
+        for path in [FORGOT, CHANGE] {
+            let start = Instant::now();
+            assert_refused(
+                &app,
+                &post(&app, path, content_type, body.clone()).await,
+                413,
+                "payload_too_large",
+            );
+            assert!(
+                start.elapsed() < Duration::from_secs(2),
+                "{:?}",
+                start.elapsed()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_parse_is_answered_400() {
+    let app = start().await;
+    let binary: Vec<u8> = (0..=255).collect();
+    for path in [FORGOT, CHANGE] {
+        for content_type in [JSON, FORM, MULTIPART] {
+            for body in [
+                &b""[..],
+                b"{",
+                b"[]",
+                b"null",
+                b"\"email\"",
+                b"{} {}",
+                b"\0",
+                b"\xff\xfe{\0}\0",
+                b"&&&===",
+                b"--x--",
+                b"--x\r\n",
+                &binary,
+            ] {
+                let answer = post(&app, path, content_type, body).await;
+                assert_refused(&app, &answer, 400, "invalid_params");
+            }
+        }
+        let deep = format!(
+            r#"{{"email": {0}, "forgot_password_hash": {0}}}"#,
+            "[".repeat(7_000)
+        );
+        assert_refused(
+            &app,
+            &post(&app, path, JSON, deep).await,
+            400,
+            "invalid_params",
+        );
+        let without_boundary =
+            post(&app, path, "multipart/form-data", multipart(&good(path))).await;
+        assert_refused(&app, &without_boundary, 400, "invalid_params");
+        let without_body = send(Method::POST, &app.url(path), &[], "").await;
+        assert_refused(&app, &without_body, 400, "invalid_params");
+    }
+}
+
+/// What a field must not be.
+fn no_strings() -> [Value; 11] {
+    [
+        json!(null),
+        json!([ADDRESS]),
+        json!([ADDRESS, "eve@example.com"]),
+        json!([null]),
+        json!([]),
+        json!({}),
+        json!({ "$gt": 0 }),
+        json!(true),
+        json!(0),
+        json!(1.5),
+        json!(""),
+    ]
+}
+
+#[tokio::test]
+async fn attacks_1_5_6_and_7_a_field_that_is_no_string_or_comes_twice_is_answered_400() {
+    let app = start().await;
+    for (path, field) in [
+        (FORGOT, "email"),
+        (CHANGE, "forgot_password_hash"),
+        (CHANGE, "new_password"),
+        (CHANGE, "email"),
+    ] {
+        let good = good_json(path);
+        for value in no_strings() {
+            let mut body = good.clone();
+            body[field] = value;
+            assert_refused(&app, &app.post(path, &body).await, 400, "invalid_params");
+        }
+        let fields: Vec<(&str, &str)> = self::good(path)
+            .into_iter()
+            .filter(|(name, _)| *name != field)
+            .collect();
+        let with = |more: &[(&'static str, &'static str)]| [&fields, more].concat();
+        let twice = with(&[(field, "ada.king@example.com"), (field, "eve@example.com")]);
+        let empty = with(&[(field, "")]);
+        for (content_type, body) in [
+            (FORM, form(&twice)),
+            (FORM, form(&empty)),
+            (MULTIPART, multipart(&twice)),
+            (MULTIPART, multipart(&empty)),
+            (
+                JSON,
+                format!(
+                    r#"{{"{field}": "a", "{field}": "b", {}"#,
+                    good.to_string().trim_start_matches('{')
+                ),
+            ),
+        ] {
+            assert_refused(
+                &app,
+                &post(&app, path, content_type, body).await,
+                400,
+                "invalid_params",
+            );
+        }
+        let file = format!("name=\"{field}\"; filename=\"f\"");
+        let file = multipart(&with(&[(field, "x")])).replace(&format!("name=\"{field}\""), &file);
+        assert_refused(
+            &app,
+            &post(&app, path, MULTIPART, file).await,
+            400,
+            "invalid_params",
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_field_is_named_and_an_unknown_one_is_ignored() {
+    let app = start().await;
+    for (path, field) in [
+        (FORGOT, "email"),
+        (CHANGE, "forgot_password_hash"),
+        (CHANGE, "new_password"),
+    ] {
+        let mut body = good_json(path);
+        body.as_object_mut().expect("an object").remove(field);
+        let answer = app.post(path, &body).await;
+        assert!(
+            answer.json()["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.contains(field)),
+            "{answer:?}"
+        );
+        assert_refused(&app, &answer, 400, "invalid_params");
+    }
+    // Attack 16: a place to go on to is none of ours.
+    let body =
+        json!({ "email": ADDRESS, "next": "//evil.example", "is_superuser": true, "user_id": [1] });
+    app.post(FORGOT, &body).await.assert_worked();
+}
+
+#[tokio::test]
+async fn attacks_1_19_and_20_what_is_no_address_is_answered_400() {
+    let app = start().await;
+    for typed in [
+        "ada",
+        "ada@",
+        "@example.com",
+        "ada@localhost",
+        "ada king@example.com",
+        "\"ada\"@example.com",
+        "ada@[192.0.2.1]",
+        "ada.king@example.com,eve@example.com",
+        "ada.king@example.com;eve@example.com",
+        "ada.king@example.com eve@example.com",
+        "ada.king@example.com\r\nBcc: eve@example.com",
+        "ada.king@example.com\n.\n",
+        "ada\0@example.com",
+        "<ada.king@example.com>",
+        "ada.king@example.com#x",
+        "mailto:ada.king@example.com",
+        "ada:king@example.com",
+        "ada.king@example.com.",
+    ] {
+        app.secrets.add(typed);
+        assert_refused(
+            &app,
+            &app.post(FORGOT, &json!({ "email": typed })).await,
+            400,
+            "invalid_params",
+        );
+        let mut body = good_json(CHANGE);
+        body["email"] = json!(typed);
+        assert_refused(&app, &app.post(CHANGE, &body).await, 400, "invalid_params");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_token_is_answered_invalid_token_before_any_read() {
+    let app = start().await;
+    for token in [
+        "0",
+        "x",
+        "null",
+        &TOKEN[1..],
+        &format!("{TOKEN}A"),
+        &format!("{TOKEN}="),
+        &TOKEN.replace('A', "+"),
+        &TOKEN.replace('A', "é"),
+    ] {
+        assert_refused(
+            &app,
+            &app.confirm(token, GOOD_PASSWORD).await,
+            400,
+            "invalid_token",
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_invalid_token_gets_the_same_answer() {
+    let app = start().await;
+    let malformed = app.confirm("x", GOOD_PASSWORD).await.without_date();
+    let unknown = app.confirm(TOKEN, GOOD_PASSWORD).await.without_date();
+    assert_eq!(malformed, unknown);
+    // Nor does an unknown token say what the policy makes of a password.
+    assert_eq!(
+        app.confirm(TOKEN, WEAK_PASSWORD).await.without_date(),
+        unknown
+    );
+}
+
+#[tokio::test]
+async fn attack_4_no_header_moves_the_link() {
+    let app = TestApp::builder().user(user(ADDRESS)).start().await;
+    let expected = app.url(CHANGE);
+    let headers = [
+        ("content-type", JSON),
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "gopher"),
+        ("forwarded", "host=evil.example;proto=https"),
+        ("origin", "https://evil.example"),
+        ("referer", "https://evil.example/"),
+    ];
+    let answer = send(
+        Method::POST,
+        &app.url(FORGOT),
+        &headers,
+        good_json(FORGOT).to_string(),
+    )
+    .await;
+    answer.assert_worked();
+    let mail = app.mail_to(ADDRESS, 1).await;
+    assert!(app.link_in(&mail).url.starts_with(&format!("{expected}#")));
+    assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
+}
+
+#[tokio::test]
+async fn cors_is_off_until_origins_are_listed() {
+    let app = start().await;
+    let origin = ("origin", "https://app.example.com");
+    let preflight = [origin, ("access-control-request-method", "POST")];
+    let answer = send(Method::OPTIONS, &app.url(FORGOT), &preflight, "").await;
+    assert_refused(&app, &answer, 405, "method_not_allowed");
+    let answer = send(
+        Method::POST,
+        &app.url(FORGOT),
+        &[origin, ("content-type", JSON)],
+        good_json(FORGOT).to_string(),
+    )
+    .await;
+    answer.assert_worked();
+    assert!(
+        answer
+            .headers
+            .keys()
+            .all(|name| !name.as_str().starts_with("access-control")),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_listed_origin_may_call_and_another_may_not() {
+    let origins = "https://app.example.com, http://localhost:3000";
+    let app = TestApp::builder()
+        .by_hand()
+        .set("CORS_ORIGINS", origins)
+        .start()
+        .await;
+    for path in [FORGOT, CHANGE] {
+        for (origin, allowed) in [
+            ("https://app.example.com", true),
+            ("http://localhost:3000", true),
+            ("https://evil.example", false),
+            ("null", false),
+            ("https://app.example.com.evil.example", false),
+            ("http://app.example.com", false),
+        ] {
+            let expected = allowed.then_some(origin);
+            let headers = [
+                ("origin", origin),
+                ("access-control-request-method", "POST"),
+                ("access-control-request-headers", "content-type"),
+            ];
+            let preflight = send(Method::OPTIONS, &app.url(path), &headers, "").await;
+            assert_eq!(preflight.status.as_u16(), if allowed { 204 } else { 405 });
+            assert_eq!(preflight.header("access-control-allow-origin"), expected);
+            assert_eq!(
+                preflight.header("access-control-allow-methods"),
+                allowed.then_some("GET, POST")
+            );
+            assert_eq!(
+                preflight.header("access-control-allow-headers"),
+                allowed.then_some("content-type")
+            );
+            assert_security_headers(&preflight);
+
+            // A problem can be read from there, too.
+            let answer = send(
+                Method::POST,
+                &app.url(path),
+                &[("origin", origin), ("content-type", JSON)],
+                "{}",
+            )
+            .await;
+            assert_refused(&app, &answer, 400, "invalid_params");
+            assert_eq!(answer.header("access-control-allow-origin"), expected);
+            assert_eq!(answer.header("vary"), Some("origin"));
+            assert_eq!(answer.header("access-control-allow-credentials"), None);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Attack 24 of the checklist: no log line holds an address, token, password or link, at the
+//! most verbose level, whatever goes wrong.
+//!
+//! Every other test that uses a [`TestApp`] ends with the same search; here things go wrong in
+//! as many ways as there are places that could tell.
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::json;
+use tests::{
+    app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, WEAK_PASSWORD, user},
+    functions::at,
+    http::{CHANGE, FORGOT, FORM, JSON, MULTIPART, form, multipart, send},
+    lambda::{Function, event, with_token},
+    logs::captured,
+    wire::{Fate, SEND_EMAIL},
+};
+
+const ADDRESS: &str = "ada.lovelace+work@example.com";
+
+/// Errors that quote what was sent, as the services' own sometimes do.
+fn quoting_errors() -> Vec<Fate> {
+    let quote = format!("{ADDRESS} {GOOD_PASSWORD}");
+    [
+        (400, "ValidationException"),
+        (400, "ResourceNotFoundException"),
+        (400, "AccessDeniedException"),
+        (400, "MessageRejected"),
+        (400, "BadRequestException"),
+        (500, "InternalServerError"),
+    ]
+    .map(|(status, code)| Fate::error(status, code, &quote))
+    .into_iter()
+    .chain([
+        Fate::Cut,
+        Fate::cancelled(&[ADDRESS, "None", "None"]),
+        Fate::Answer(http::Response::new(quote.clone().into())),
+    ])
+    .collect()
+}
+
+#[tokio::test]
+async fn a_journey_is_logged_without_its_secrets() {
+    let app = TestApp::builder()
+        .with_cheap_hashes()
+        .user(user(ADDRESS))
+        .start()
+        .await;
+    let link = app.fetch_link(ADDRESS).await;
+    app.confirm(&link.token, WEAK_PASSWORD)
+        .await
+        .assert_problem(422, "weak_password");
+    app.confirm_as("eve@example.com", &link.token, OTHER_PASSWORD)
+        .await
+        .assert_problem(400, "invalid_token");
+    app.confirm(&link.token, GOOD_PASSWORD)
+        .await
+        .assert_worked();
+    app.confirm(&link.token, GOOD_PASSWORD)
+        .await
+        .assert_problem(400, "invalid_token");
+    app.mail_to(ADDRESS, 2).await;
+
+    // The search at the end would find nothing in logs that were empty.
+    let logs = captured();
+    for line in [
+        "a mail was asked for",
+        "a mail was sent",
+        "invalid_token",
+        "weak_password",
+        "a password was changed",
+    ] {
+        assert!(logs.contains(line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_logged_by_its_code_alone() {
+    let app = TestApp::builder().by_hand().start().await;
+    let secrets = [
+        ("email", ADDRESS),
+        ("forgot_password_hash", "not-a-token-but-still-secret"),
+        ("new_password", GOOD_PASSWORD),
+    ];
+    for (_, secret) in secrets {
+        app.secrets.add(secret);
+    }
+    for path in [FORGOT, CHANGE] {
+        for (content_type, body) in [
+            (JSON, format!("{{\"email\": \"{ADDRESS}\"")),
+            (JSON, json!({ "email": [ADDRESS], "new_password": { "x": GOOD_PASSWORD }, "forgot_password_hash": 1 }).to_string()),
+            (JSON, format!("[\"{ADDRESS}\"]")),
+            (FORM, form(&[secrets, secrets].concat())),
+            (FORM, form(&secrets)),
+            (MULTIPART, multipart(&secrets).replace("--x--", "")),
+            (MULTIPART, multipart(&[secrets, secrets].concat())),
+            (ADDRESS, form(&secrets)),
+            ("text/plain; charset=\"ada.lovelace+work@example.com\"", form(&secrets)),
+        ] {
+            let answer = send(Method::POST, &app.url(path), &[("content-type", content_type)], body).await;
+            assert!(answer.status == 400 || answer.status == 415 || path == FORGOT, "{answer:?}");
+        }
+        let query = format!("{}?{}", app.url(path), form(&secrets));
+        send(Method::PUT, &query, &[("x-note", ADDRESS)], form(&secrets)).await;
+    }
+    send(
+        Method::GET,
+        &format!("{}/{ADDRESS}", app.url("/core")),
+        &[],
+        "",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_failing_service_is_logged_without_what_it_quotes() {
+    let targets = [
+        "GetItem",
+        "UpdateItem",
+        "PutItem",
+        "TransactWriteItems",
+        SEND_EMAIL,
+    ];
+    let cases = quoting_errors()
+        .into_iter()
+        .flat_map(|fate| targets.map(|target| (target, fate.clone())));
+    // Side by side, since most of the time goes into waits between tries.
+    join_all(cases.map(|(target, fate)| fail(target, fate))).await;
+    let logs = captured();
+    assert!(
+        logs.contains("the mail has to be tried again") && logs.contains("a call to AWS failed")
+    );
+}
+
+/// All that can be done while calls of `target` meet `fate`.
+async fn fail(target: &'static str, fate: Fate) {
+    let app = TestApp::builder()
+        .by_hand()
+        .with_cheap_hashes()
+        .without_budget()
+        .user(user(ADDRESS))
+        .start()
+        .await;
+    app.functions
+        .ask("192.0.2.1", ADDRESS, at(0))
+        .await
+        .assert_worked();
+    let records = app.records().await;
+    assert!(app.functions.deliver(&records, at(0)).await.is_empty());
+    let link = app.link_in(&app.mails()[0]);
+    for wire in [&app.dynamodb, &app.ses] {
+        let fate = fate.clone();
+        wire.rule(move |call| {
+            if call.target == target {
+                fate.clone()
+            } else {
+                Fate::Pass
+            }
+        });
+    }
+    let delivered = app.functions.deliver(&records, at(1));
+    let (asked, confirmed, _) = futures::join!(
+        app.ask(ADDRESS),
+        app.confirm(&link.token, GOOD_PASSWORD),
+        delivered
+    );
+    for answer in [asked, confirmed] {
+        assert!(
+            !String::from_utf8_lossy(&answer.body).contains(ADDRESS),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_binaries_log_no_secret_whatever_fails() {
+    let app = TestApp::builder()
+        .by_hand()
+        .with_cheap_hashes()
+        .without_budget()
+        .user(user("ada@example.com"))
+        .start()
+        .await;
+    let environment = app.environment();
+    let request = Function::start("request", &environment).await;
+    let confirm = Function::start("confirm", &environment).await;
+    let mailer = Function::start("mailer", &environment).await;
+    for secret in [GOOD_PASSWORD, "ada%40example.com"] {
+        app.secrets.add(secret);
+    }
+
+    mailer
+        .invoke(&event("mailer.json"))
+        .await
+        .expect("an answer");
+    let link = app.link_in(&app.mails()[0]);
+    let change = with_token(event("confirm-alb.json"), &link.token);
+    let quote = format!("ada@example.com {} {GOOD_PASSWORD}", link.token);
+    for fate in [Fate::error(400, "ValidationException", &quote), Fate::Cut] {
+        let ses = fate.clone();
+        app.ses.rule(move |_| ses.clone());
+        mailer
+            .invoke(&event("mailer.json"))
+            .await
+            .expect("an answer");
+        app.dynamodb.rule(move |_| fate.clone());
+        let (mailer_event, request_event) = (event("mailer.json"), event("request-rest.json"));
+        let (delivered, asked, confirmed) = futures::join!(
+            mailer.invoke(&mailer_event),
+            request.invoke(&request_event),
+            confirm.invoke(&change)
+        );
+        assert!(delivered.is_ok() && asked.is_ok() && confirmed.is_ok());
+        app.dynamodb.mend();
+    }
+    let mut panicking = change.clone();
+    panicking["isBase64Encoded"] = json!(true);
+    confirm
+        .invoke(&panicking)
+        .await
+        .expect_err("its body is no base64");
+    confirm
+        .invoke(&json!({ "body": quote }))
+        .await
+        .expect_err("it is no HTTP event");
+    confirm
+        .invoke(&json!(quote))
+        .await
+        .expect_err("it is no HTTP event");
+    confirm.invoke(&change).await.expect("an answer");
+
+    for function in [&request, &confirm, &mailer] {
+        let logs = function.logs();
+        assert!(logs.contains("ERROR"), "{logs}");
+        app.secrets.assert_absent_from(&logs);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_none_is_logged_without_what_it_holds() {
+    let app = TestApp::builder()
+        .by_hand()
+        .user(user("ada@example.com"))
+        .start()
+        .await;
+    let mailer = Function::start("mailer", &app.environment()).await;
+    for foreign in [
+        json!("ada@example.com"),
+        json!({ "Records": "ada@example.com" }),
+        event("request.json"),
+    ] {
+        mailer.invoke(&foreign).await.expect_err("it is no batch");
+    }
+    app.secrets.assert_absent_from(&mailer.logs());
+}
