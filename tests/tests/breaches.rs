@@ -1,0 +1,86 @@
+//! The question whether a password is known from a breach, asked of a range API in the tests.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    routing::get,
+};
+use tests::app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user};
+use tokio::net::TcpListener;
+
+const ADDRESS: &str = "ada@example.com";
+/// SHA-1 of [`GOOD_PASSWORD`] (`printf 'correct horse battery staple' | sha1sum`).
+const PREFIX: &str = "ABF7A";
+const SUFFIX: &str = "AD6438836DBE526AA231ABDE2D0EEF74D42";
+
+/// What the API was asked: the path and the headers of each call.
+type Asked = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// A range API that knows one password, or fails at all of them.
+async fn range_api(status: StatusCode) -> (String, Asked) {
+    let asked = Asked::default();
+    let answer =
+        async move |State(asked): State<Asked>, Path(prefix): Path<String>, headers: HeaderMap| {
+            asked.lock().expect("no panic").push((prefix, headers));
+            let padding = "00000000000000000000000000000000000:0";
+            (status, format!("{padding}\r\n{SUFFIX}:42\r\n{padding}"))
+        };
+    let router = Router::new()
+        .route("/range/{prefix}", get(answer))
+        .with_state(asked.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/range/", listener.local_addr().expect("bound"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, asked)
+}
+
+async fn app_with(url: &str) -> TestApp {
+    let app = TestApp::builder().with_cheap_hashes().user(user(ADDRESS));
+    app.set("PWNED_PASSWORDS_URL", url).start().await
+}
+
+#[tokio::test]
+async fn a_password_from_a_breach_is_refused_and_the_link_still_works() {
+    let (url, asked) = range_api(StatusCode::OK).await;
+    let app = app_with(&url).await;
+    let link = app.fetch_link(ADDRESS).await;
+
+    let refused = app.confirm(&link.token, GOOD_PASSWORD).await;
+    refused.assert_problem(422, "weak_password");
+    assert_eq!(refused.json()["reasons"][0]["code"], "breached");
+    app.confirm(&link.token, OTHER_PASSWORD)
+        .await
+        .assert_worked();
+
+    let asked = asked.lock().expect("no panic");
+    let (prefix, headers) = &asked[0];
+    assert_eq!(prefix, PREFIX, "five digits of the hash and no more");
+    assert_eq!(headers["add-padding"], "true");
+    assert_eq!(asked.len(), 2);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_keeps_nobody_from_a_new_password() {
+    let (failing, _) = range_api(StatusCode::SERVICE_UNAVAILABLE).await;
+    for url in [failing.as_str(), "http://127.0.0.1:9/range/"] {
+        let app = app_with(url).await;
+        let link = app.fetch_link(ADDRESS).await;
+        app.confirm(&link.token, GOOD_PASSWORD)
+            .await
+            .assert_worked();
+    }
+}
+
+#[tokio::test]
+async fn a_weak_password_is_refused_without_asking() {
+    let (url, asked) = range_api(StatusCode::OK).await;
+    let app = app_with(&url).await;
+    let link = app.fetch_link(ADDRESS).await;
+    app.confirm(&link.token, "password1234567")
+        .await
+        .assert_problem(422, "weak_password");
+    assert!(asked.lock().expect("no panic").is_empty());
+}
