@@ -174,7 +174,11 @@ where
     match error {
         SdkError::ServiceError(context) => {
             let error = context.err();
-            let code = error.code().unwrap_or("an error without a code");
+            let is_name = |code: &&str| code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            let code = error
+                .code()
+                .filter(is_name)
+                .unwrap_or("an error without a name");
             format!(
                 "{code} (request {})",
                 error.request_id().unwrap_or("without an id")

@@ -1,7 +1,7 @@
 //! Both resources over HTTP: what is accepted, what is refused and how, and that nothing is
 //! refused by way of a table.
 //!
-//! Numbers in names are rows of the checklist of attacks.
+//! Numbers in names are rows of the table in docs/security.md.
 
 use std::time::{Duration, Instant};
 

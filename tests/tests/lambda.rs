@@ -1,6 +1,6 @@
 //! The real binaries, as Lambda runs them, with the sample events of `events/`.
 //!
-//! Numbers in names are rows of the checklist of attacks.
+//! Numbers in names are rows of the table in docs/security.md.
 
 use std::collections::BTreeMap;
 
