@@ -668,3 +668,42 @@ async fn a_listed_origin_may_call_and_another_may_not() {
         }
     }
 }
+
+#[tokio::test]
+async fn attack_15_another_spelling_of_the_path_is_another_path() {
+    let app = TestApp::builder()
+        .user(user("ada@example.com"))
+        .start()
+        .await;
+    for path in [
+        "//core//user/forgot-password/",
+        "/CORE/user/forgot-password/",
+        "/core/user/forgot%2Dpassword/",
+        "/core/user/./forgot-password/",
+        "/core/user/forgot-password//",
+    ] {
+        let answer = app.post(path, &json!({ "email": "ada@example.com" })).await;
+        answer.assert_problem(404, "not_found");
+    }
+    assert_eq!(app.dynamodb.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn attack_16_no_parameter_leads_elsewhere() {
+    let app = TestApp::builder()
+        .user(user("ada@example.com"))
+        .start()
+        .await;
+    for target in ["//evil.example", "/\\evil.example", "https://evil.example/"] {
+        let body = json!({
+            "email": "ada@example.com", "next": target, "redirect": target, "redirect_to": target,
+            "callback_url": target, "reset_url": target,
+        });
+        let path = format!("/core/user/forgot-password/?next={target}&redirect={target}");
+        let answer = app.post(&path.replace('\\', "%5C"), &body).await;
+        answer.assert_worked();
+        assert_eq!(answer.header("location"), None);
+    }
+    let mail = app.mail_to("ada@example.com", 1).await;
+    assert!(!mail.html.contains("evil") && !mail.text.contains("evil"));
+}
