@@ -6,6 +6,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
 use url::{Host, Url};
 
@@ -299,7 +300,6 @@ impl MailerSettings {
         brand.app_name = brand
             .app_name
             .or_else(|| reset_url.host_str().map(str::to_owned));
-        let mailbox = |held: &str| is_mailbox(held).then(|| held.to_owned());
         Ok(Self {
             users_table: env.table("USERS_TABLE", "users")?,
             tokens_table: env.table("TOKENS_TABLE", "tokens")?,
@@ -351,16 +351,30 @@ fn one_line(text: &str) -> Option<String> {
     is_printable(text).then(|| text.to_owned())
 }
 
-fn is_mailbox(text: &str) -> bool {
-    let address = match text
+/// A sender or the like in the form that SES takes: a name that is not ASCII has to be in
+/// encoded words (RFC 2047).
+fn mailbox(text: &str) -> Option<String> {
+    let Some((name, address)) = text
         .strip_suffix('>')
         .and_then(|rest| rest.rsplit_once('<'))
-    {
-        Some((name, address)) if is_printable(name) => address,
-        Some(_) => return false,
-        None => text,
+    else {
+        return EmailAddress::parse(text).ok().map(|_| text.to_owned());
     };
-    EmailAddress::parse(address).is_ok()
+    EmailAddress::parse(address).ok()?;
+    if !is_printable(name) {
+        return None;
+    }
+    if name.is_ascii() {
+        return Some(text.to_owned());
+    }
+    // An encoded word has 75 characters at most, and none is cut inside of a letter.
+    let letters: Vec<char> = name.trim().chars().collect();
+    let words: Vec<String> = letters
+        .chunks(10)
+        .map(|letters| STANDARD.encode(letters.iter().collect::<String>()))
+        .map(|word| format!("=?UTF-8?B?{word}?="))
+        .collect();
+    Some(format!("{} <{}>", words.join(" "), address.trim()))
 }
 
 fn is_printable(text: &str) -> bool {
@@ -453,6 +467,26 @@ mod tests {
         ] {
             assert!(mailer(&[("RESET_URL", url)]).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_senders_name_is_written_as_mail_wants_it() {
+        for (held, sent) in [
+            ("no-reply@example.com", "no-reply@example.com"),
+            ("App <no-reply@example.com>", "App <no-reply@example.com>"),
+            (
+                "Café <no-reply@example.com>",
+                "=?UTF-8?B?Q2Fmw6k=?= <no-reply@example.com>",
+            ),
+        ] {
+            let settings = mailer(&[("MAIL_FROM", held)]).expect("a mailbox");
+            assert_eq!(settings.mail_from, sent);
+        }
+        let long = format!("{} <no-reply@example.com>", "é".repeat(40));
+        let sent = mailer(&[("MAIL_FROM", &long)])
+            .expect("a mailbox")
+            .mail_from;
+        assert!(sent.split(' ').all(|word| word.len() <= 75), "{sent}");
     }
 
     #[test]
