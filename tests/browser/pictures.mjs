@@ -15,7 +15,12 @@ for (const [screen, { width, height, shown }] of Object.entries(SCREENS)) {
     const page = await openPage(browser, { colorScheme, viewport: { width, height } });
     const pictures = [];
     for await (const name of everyPage(system, page)) {
-      const picture = await page.screenshot();
+      // While a page is being replaced there may be nothing to draw for a moment.
+      const picture = await page.screenshot().catch(async () => {
+        console.log(`${screen} ${colorScheme}: ${name} once more`);
+        await page.waitForTimeout(500);
+        return page.screenshot();
+      });
       pictures.push(`<figure><img width="${shown}" src="data:image/png;base64,${picture.toString('base64')}"><figcaption>${name}</figcaption></figure>`);
     }
     const sheet = await openPage(browser, { viewport: { width: 1240, height: 100 } });
