@@ -19,7 +19,8 @@ use aws_types::SdkConfig;
 use crate::settings::{Environment, SettingError};
 
 /// Amazon Root CA 1 to 4 and Starfield Services Root CA G2, as
-/// <https://www.amazontrust.com/repository/> lists them.
+/// <https://www.amazontrust.com/repository/> lists them. To renew the file, take what is missing
+/// from there; a test compares it with Mozilla's list, which drops what is no longer trusted.
 const AWS_ROOTS: &[u8] = include_bytes!("../roots/aws.pem");
 
 /// How long one operation may take with all its retries. `confirm` makes two and a hash, and
@@ -196,6 +197,18 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls_pki_types::{CertificateDer, pem::PemObject};
+
+    #[test]
+    fn every_root_is_one_that_mozilla_still_trusts() {
+        let roots: Vec<_> = CertificateDer::pem_slice_iter(AWS_ROOTS)
+            .collect::<Result<_, _>>()
+            .expect("certificates");
+        assert_eq!(roots.len(), 5);
+        for root in &roots {
+            assert!(webpki_root_certs::TLS_SERVER_ROOT_CERTS.contains(root));
+        }
+    }
 
     #[test]
     fn a_missing_credential_is_named() {
