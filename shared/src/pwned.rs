@@ -46,9 +46,13 @@ pub struct PwnedPasswords {
 }
 
 impl PwnedPasswords {
-    /// A client for the API under `base`, such as `https://api.pwnedpasswords.com/range/`.
+    /// A client for the API under `base`, such as `https://api.pwnedpasswords.com/range/`. Where
+    /// only the host is given, the range API is where that one has it.
     #[must_use]
-    pub fn new(base: Url) -> Self {
+    pub fn new(mut base: Url) -> Self {
+        if base.path() == "/" {
+            base.set_path("/range/");
+        }
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
             .with_webpki_roots()
             .https_or_http()

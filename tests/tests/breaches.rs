@@ -84,3 +84,14 @@ async fn a_weak_password_is_refused_without_asking() {
         .assert_problem(422, "weak_password");
     assert!(asked.lock().expect("no panic").is_empty());
 }
+
+#[tokio::test]
+async fn the_host_of_the_range_api_is_enough() {
+    let (url, asked) = range_api(StatusCode::OK).await;
+    let app = app_with(url.trim_end_matches("/range/")).await;
+    let link = app.fetch_link(ADDRESS).await;
+    app.confirm(&link.token, GOOD_PASSWORD)
+        .await
+        .assert_problem(422, "weak_password");
+    assert_eq!(asked.lock().expect("no panic").len(), 1);
+}
