@@ -10,6 +10,14 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 use crate::{log, settings::Environment};
 
+/// What the runtime reads from its environment, and panics without.
+const RUNTIME_VARIABLES: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
+
 /// Runs the function `name`: starts logging, then `serve` on a runtime of one thread. A start
 /// that fails says why in one sentence on standard error.
 pub fn run<F, E>(
@@ -30,6 +38,12 @@ where
         // Clients are made inside the runtime, which gives them their timers.
         let _guard = runtime.enter();
         let service = serve(&env).map_err(|error| error.to_string())?;
+        for name in RUNTIME_VARIABLES {
+            let wanted =
+                "what Lambda sets; start the function under Lambda or `cargo lambda watch`";
+            let held = env.required(name, wanted, |_| Some(()));
+            held.map_err(|error| error.to_string())?;
+        }
         runtime.block_on(service).map_err(|error| error.to_string())
     };
     match start() {
