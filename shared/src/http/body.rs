@@ -146,11 +146,10 @@ impl<const N: usize> Fields<N> {
 
     /// What was sent as `name`, good or not, for showing it again; empty where nothing was.
     #[must_use]
-    pub fn typed(&self, name: &str) -> String {
-        let value = self
-            .position(name)
-            .and_then(|index| self.values[index].as_ref());
-        value.map(|value| value.to_string()).unwrap_or_default()
+    pub fn typed(&self, name: &str) -> Field {
+        self.position(name)
+            .and_then(|index| self.values[index].clone())
+            .unwrap_or_default()
     }
 
     /// The values in the order of the names, `None` for one that was not sent. A field that is
