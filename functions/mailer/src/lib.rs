@@ -160,7 +160,7 @@ async fn deliver<R: TryCryptoRng>(
     now: DateTime<Utc>,
     rng: &mut R,
 ) -> Result<Outcome, Retry> {
-    let Some(owed) = Owed::read(record) else {
+    let Some(owed) = Owed::read(record, now) else {
         return Ok(Outcome::Skipped("not a record of the outbox"));
     };
     match owed.kind {

@@ -16,22 +16,25 @@ pub(crate) struct Owed {
 }
 
 impl Owed {
-    /// Reads a record; `None` for one that owes no mail: a deletion, a row of another kind, or
+    /// Reads a record; a `count` or an `at` that is missing is 1 and `now`. `None` for one that owes no mail: a deletion, a row of another kind, or
     /// something else altogether.
-    pub(crate) fn read(record: &Value) -> Option<Self> {
+    pub(crate) fn read(record: &Value, now: DateTime<Utc>) -> Option<Self> {
         if !matches!(record["eventName"].as_str()?, "INSERT" | "MODIFY") {
             return None;
         }
         let row = &record["dynamodb"]["NewImage"];
         let string = |name: &str| row[name]["S"].as_str();
-        let number = |name: &str| row[name]["N"].as_str()?.parse::<i64>().ok();
+        let number = |name: &str, missing: i64| match &row[name] {
+            Value::Null => Some(missing),
+            value => value["N"].as_str()?.parse().ok(),
+        };
         Some(Self {
             id: string("id")?.to_owned(),
-            count: number("count")?,
+            count: number("count", 1)?,
             kind: Kind::parse(string("kind")?)?,
             email: EmailAddress::parse(string("email")?).ok()?,
             locale: string("locale").map(str::to_owned),
-            at: DateTime::from_timestamp_millis(number("at")?)?,
+            at: DateTime::from_timestamp_millis(number("at", now.timestamp_millis())?)?,
         })
     }
 }
@@ -64,13 +67,23 @@ mod tests {
 
     #[test]
     fn a_row_of_the_outbox_is_read() {
-        let owed = Owed::read(&record()).expect("a row of the outbox");
+        let owed = Owed::read(&record(), DateTime::UNIX_EPOCH).expect("a row of the outbox");
         assert_eq!(
             (owed.id.as_str(), owed.count, owed.kind),
             ("request#192.0.2.1#0", 1, Kind::ResetRequested)
         );
         assert_eq!(owed.email.as_str(), "ada@example.com");
         assert_eq!(sequence_number(&record()).as_deref(), Some("100"));
+    }
+
+    #[test]
+    fn what_a_row_need_not_have_has_a_default() {
+        let mut record = record();
+        let row = record["dynamodb"]["NewImage"].as_object_mut();
+        row.expect("a row")
+            .retain(|name, _| name != "count" && name != "at");
+        let owed = Owed::read(&record, DateTime::UNIX_EPOCH).expect("a row of the outbox");
+        assert_eq!((owed.count, owed.at), (1, DateTime::UNIX_EPOCH));
     }
 
     #[test]
@@ -92,10 +105,13 @@ mod tests {
         ] {
             let mut record = record();
             *record.pointer_mut(pointer).expect("is there") = value;
-            assert!(Owed::read(&record).is_none(), "{pointer}");
+            assert!(
+                Owed::read(&record, DateTime::UNIX_EPOCH).is_none(),
+                "{pointer}"
+            );
         }
         for record in [json!(null), json!(1), json!([]), json!({})] {
-            assert!(Owed::read(&record).is_none());
+            assert!(Owed::read(&record, DateTime::UNIX_EPOCH).is_none());
         }
     }
 }
