@@ -6,7 +6,8 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, Request, State},
-    response::Response,
+    http::header,
+    response::{IntoResponse, Response},
     routing::{any, get},
 };
 use chrono::{DateTime, Utc};
@@ -23,6 +24,20 @@ use shared::http::{MAX_BODY_BYTES, Problem};
 /// dropped, since a client that is cut off while it sends does not see the answer.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
+/// Where somebody asks for a mail.
+pub const FORGOT_PASSWORD: [&str; 2] =
+    ["/core/user/forgot-password", "/core/user/forgot-password/"];
+/// Where somebody sets a new password.
+pub const CHANGE_FORGOTTEN_PASSWORD: [&str; 2] = [
+    "/core/user/change-forgotten-password",
+    "/core/user/change-forgotten-password/",
+];
+/// Where password managers look for the page.
+pub const WELL_KNOWN: &str = "/.well-known/change-password";
+
+/// The description of the resources for programs.
+const OPENAPI: &str = include_str!("../../docs/openapi.json");
+
 /// What the routes share.
 #[derive(Clone)]
 pub(crate) struct Functions {
@@ -33,18 +48,16 @@ pub(crate) struct Functions {
 
 /// Both resources, with and without a slash at the end, and `other` beside them.
 pub(crate) fn router(functions: Functions, other: Router) -> Router {
-    Router::new()
-        .route("/core/user/forgot-password", any(forgot_password))
-        .route("/core/user/forgot-password/", any(forgot_password))
-        .route(
-            "/core/user/change-forgotten-password",
-            any(change_forgotten_password),
-        )
-        .route(
-            "/core/user/change-forgotten-password/",
-            any(change_forgotten_password),
-        )
-        .route("/.well-known/change-password", get(forgot_password))
+    let mut router = Router::new();
+    for path in FORGOT_PASSWORD {
+        router = router.route(path, any(forgot_password));
+    }
+    for path in CHANGE_FORGOTTEN_PASSWORD {
+        router = router.route(path, any(change_forgotten_password));
+    }
+    router
+        .route(WELL_KNOWN, get(forgot_password))
+        .route("/openapi.json", get(openapi))
         .with_state(functions)
         .merge(other)
         .fallback(not_found)
@@ -68,6 +81,11 @@ async fn change_forgotten_password(
     http_response(
         confirm::handle(&functions.confirm, request, (functions.now)(), &mut SysRng).await,
     )
+}
+
+async fn openapi() -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    shared::http::secured((json, OPENAPI).into_response())
 }
 
 async fn not_found() -> Response {

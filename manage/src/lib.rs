@@ -6,7 +6,7 @@
 pub mod cli;
 pub mod database;
 pub mod demo;
-mod gateway;
+pub mod gateway;
 pub mod inbox;
 pub mod local;
 pub mod pump;

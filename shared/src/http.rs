@@ -79,7 +79,7 @@ where
 
 /// `response` with the headers that every answer has.
 #[must_use]
-pub fn secured(mut response: Response<Body>) -> Response<Body> {
+pub fn secured<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().extend(SECURITY_HEADERS);
     response
 }

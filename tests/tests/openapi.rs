@@ -1,0 +1,155 @@
+//! The description for programs, against what the system does.
+
+use std::collections::BTreeSet;
+
+use http::Method;
+use manage::gateway::{CHANGE_FORGOTTEN_PASSWORD, FORGOT_PASSWORD, WELL_KNOWN};
+use serde_json::Value;
+use shared::{http::Problem, password::Weakness};
+use tests::{app::TestApp, http::send};
+
+/// The description, as the running system serves it.
+async fn described(app: &TestApp) -> Value {
+    let answer = send(Method::GET, &app.url("/openapi.json"), &[], "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    answer.json()
+}
+
+/// `value`, or what it refers to.
+fn resolve<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => {
+            let pointer = reference.strip_prefix('#').expect("within the description");
+            let found = root.pointer(pointer);
+            resolve(root, found.unwrap_or_else(|| panic!("no {reference}")))
+        }
+        None => value,
+    }
+}
+
+/// Every pair of status and code that a POST to `path` is said to be refused with.
+fn described_problems(root: &Value, path: &str) -> BTreeSet<(String, String)> {
+    let responses = root["paths"][path]["post"]["responses"]
+        .as_object()
+        .unwrap_or_else(|| panic!("no responses of {path}"));
+    let mut problems = BTreeSet::new();
+    for (status, response) in responses {
+        let content = &resolve(root, response)["content"]["application/problem+json"];
+        let schema = resolve(root, &content["schema"]);
+        let codes = schema.pointer("/allOf/1/properties/code/enum");
+        for code in codes.and_then(Value::as_array).into_iter().flatten() {
+            let code = code.as_str().expect("a code is a string");
+            problems.insert((status.clone(), code.to_owned()));
+        }
+    }
+    problems
+}
+
+/// One of each kind of problem that no call to AWS is needed for; those that are share the code
+/// of the last.
+fn problems() -> Vec<Problem> {
+    vec![
+        Problem::body(""),
+        Problem::InvalidToken,
+        Problem::NotFound,
+        Problem::MethodNotAllowed,
+        Problem::PayloadTooLarge,
+        Problem::UnsupportedMediaType(""),
+        Problem::WeakPassword(Vec::new()),
+        Problem::RateLimited {
+            retry_after_seconds: 1,
+        },
+        Problem::Panicked,
+    ]
+}
+
+/// Whether the first and the second resource answer `problem`. A new kind has to find its place
+/// here, and in [`problems`].
+fn is_answered(problem: &Problem) -> [bool; 2] {
+    match problem {
+        Problem::NotFound => [false, false],
+        Problem::RateLimited { .. } => [true, false],
+        Problem::InvalidToken | Problem::WeakPassword(_) => [false, true],
+        Problem::InvalidParams { .. }
+        | Problem::MethodNotAllowed
+        | Problem::PayloadTooLarge
+        | Problem::UnsupportedMediaType(_)
+        | Problem::Aws(_)
+        | Problem::Hash(_)
+        | Problem::Panicked => [true, true],
+    }
+}
+
+/// What the resource (0 or 1) really answers.
+fn answered_problems(resource: usize) -> BTreeSet<(String, String)> {
+    problems()
+        .into_iter()
+        .filter(|problem| is_answered(problem)[resource])
+        .map(|problem| {
+            let code = problem.code().to_owned();
+            (problem.into_response().status().as_str().to_owned(), code)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn it_names_exactly_the_paths_that_are_routed() {
+    let app = TestApp::builder().by_hand().start().await;
+    let root = described(&app).await;
+    let described: BTreeSet<&str> = root["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let routed: BTreeSet<&str> = FORGOT_PASSWORD
+        .into_iter()
+        .chain(CHANGE_FORGOTTEN_PASSWORD)
+        .chain([WELL_KNOWN])
+        .collect();
+    assert_eq!(described, routed);
+
+    for path in described {
+        let answer = send(Method::GET, &app.url(path), &[], "").await;
+        let responses = &root["paths"][path]["get"]["responses"];
+        assert!(
+            responses.get(answer.status.as_str()).is_some(),
+            "{path}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_names_exactly_the_problems_that_are_answered() {
+    let app = TestApp::builder().by_hand().start().await;
+    let root = described(&app).await;
+    for (resource, paths) in [FORGOT_PASSWORD, CHANGE_FORGOTTEN_PASSWORD]
+        .into_iter()
+        .enumerate()
+    {
+        for path in paths {
+            assert_eq!(
+                described_problems(&root, path),
+                answered_problems(resource),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_names_exactly_the_reasons_against_a_password() {
+    let app = TestApp::builder().by_hand().start().await;
+    let root = described(&app).await;
+    let codes = &root["components"]["schemas"]["Reason"]["properties"]["code"]["enum"];
+    let described: Vec<&str> = codes
+        .as_array()
+        .expect("the codes")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(described, Weakness::ALL.map(Weakness::code));
+}
