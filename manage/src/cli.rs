@@ -40,7 +40,7 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start everything: API, inbox, DynamoDB, SES, mailer
+    /// Start everything: API, inbox, admin panel, DynamoDB, SES, mailer
     Runserver(RunserverArgs),
     /// Make the tables that are missing; change none that is there
     Migrate(DatabaseArgs),

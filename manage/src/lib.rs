@@ -3,6 +3,7 @@
 //! The functions are the ones that Lambda runs; what AWS would provide around them is here in
 //! small: the gateway, DynamoDB and its stream, SES.
 
+mod admin;
 pub mod cli;
 pub mod database;
 pub mod demo;

@@ -13,10 +13,13 @@ use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_types::SdkConfig;
 use axum::Router;
 use chrono::{DateTime, Utc};
-use shared::settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings, TableNames};
+use shared::settings::{
+    self, ConfirmSettings, Environment, MailerSettings, RequestSettings, TableNames,
+};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
+    admin,
     database::{self, Embedded, Target},
     gateway::{self, Functions},
     inbox::Inbox,
@@ -30,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How to start the system.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the API, its pages and the inbox listen; 0 is any free port, here and below.
+    /// Where the API, its pages, the inbox and the admin panel listen; 0 is any free port, here and below.
     pub api_port: u16,
     /// Where DynamoDB listens.
     pub dynamodb_port: u16,
@@ -105,17 +108,8 @@ impl Local {
         tables::migrate(&dynamodb, &names).await?;
 
         let inbox = open_inbox(&options)?;
-        let functions = Functions {
-            request: Arc::new(request::App::new(
-                RequestSettings::read(&env)?,
-                dynamodb.clone(),
-            )),
-            confirm: Arc::new(confirm::App::new(
-                ConfirmSettings::read(&env)?,
-                dynamodb.clone(),
-            )?),
-            now,
-        };
+        let functions = functions(&env, &dynamodb)?;
+        let admin = admin_settings(&env, &dynamodb, api_address.port())?;
         let mailer = Arc::new(mailer::App::new(
             MailerSettings::read(&env)?,
             dynamodb.clone(),
@@ -125,7 +119,8 @@ impl Local {
         let pump = start_pump(&options, &config, &dynamodb, &names, mailer).await?;
 
         let (stop, stopped) = watch::channel(false);
-        let api_router = gateway::router(functions, crate::inbox::router(inbox.clone()));
+        let pages = crate::inbox::router(inbox.clone()).merge(admin::router(admin));
+        let api_router = gateway::router(functions, pages);
         let servers = vec![
             serve(api, api_router, stopped.clone()),
             serve(ses, ses::router(inbox.clone(), now), stopped),
@@ -264,6 +259,35 @@ fn environment(
     }
     environment.extend(options.settings.clone());
     environment
+}
+
+fn functions(env: &Environment<'_>, dynamodb: &DynamoDb) -> Result<Functions> {
+    Ok(Functions {
+        request: Arc::new(request::App::new(
+            RequestSettings::read(env)?,
+            dynamodb.clone(),
+        )),
+        confirm: Arc::new(confirm::App::new(
+            ConfirmSettings::read(env)?,
+            dynamodb.clone(),
+        )?),
+        now,
+    })
+}
+
+fn admin_settings(
+    env: &Environment<'_>,
+    dynamodb: &DynamoDb,
+    port: u16,
+) -> Result<admin::Settings> {
+    Ok(admin::Settings {
+        dynamodb: dynamodb.clone(),
+        tables: TableNames::read(env)?,
+        budget: MailerSettings::read(env)?.budget,
+        hashing: settings::hash_params(env)?,
+        port,
+        now,
+    })
 }
 
 fn open_inbox(options: &Options) -> Result<Inbox> {

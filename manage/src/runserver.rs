@@ -40,7 +40,7 @@ pub(crate) const DEMO_PASSWORD: &str = "waltz mango orbit pickle";
 /// The options of `runserver`.
 #[derive(Args)]
 pub struct RunserverArgs {
-    /// The port of the API, its pages and the inbox
+    /// The port of the API, its pages, the inbox and the admin panel
     #[arg(long, default_value_t = API_PORT, value_name = "PORT")]
     port: u16,
     /// The port of the embedded DynamoDB
@@ -156,6 +156,7 @@ fn announce(local: &Local) {
     println!("API       {api}/core/user/forgot-password/");
     println!("          {api}/core/user/change-forgotten-password/");
     println!("Inbox     {api}/inbox/ (as JSON: {api}/inbox.json)");
+    println!("Admin     {api}/admin/ (`createsuperuser` adds who may sign in)");
     println!("DynamoDB  {}", local.dynamodb_url());
     println!("SES       {ses}");
     if local.is_embedded() {

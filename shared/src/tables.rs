@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 pub use change::{Change, PasswordChange, change_password};
 pub use outbox::{Asked, ClientLimit, Kind, Outbox};
 pub use tokens::{TokenRow, Tokens};
-pub use users::{Budget, MailEvent, User, Users};
+pub use users::{Budget, MailEvent, SentMail, User, Users};
 
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::{Client as DynamoDb, operation::update_item::UpdateItemError, types::Put};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Item, millis, number, string};
+use super::{Item, get_number, get_string, get_time, millis, number, string};
 use crate::{address::EmailAddress, aws::AwsError, http::Client, token::TokenDigest};
 
 /// How long a row outlives its purpose: as long as the stream keeps its record.
@@ -119,6 +119,62 @@ impl Outbox {
         }
     }
 
+    /// Records that `email` is owed a link that an operator asked for. `nonce` is random: every
+    /// call is an event of its own, so that the account's budget counts it.
+    pub async fn ask_as_operator(
+        &self,
+        nonce: &str,
+        email: &EmailAddress,
+        now: DateTime<Utc>,
+    ) -> Result<(), AwsError> {
+        let id = format!("admin#{nonce}");
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(row(id, Kind::ResetRequested, email, None, now)))
+            .condition_expression("attribute_not_exists(id)")
+            .send()
+            .await
+            .map_err(|error| AwsError::new("PutItem outbox", &error))?;
+        Ok(())
+    }
+
+    /// Calls `each` with the kind, count and time of every row written since `since`, a page of
+    /// the table at a time.
+    pub async fn for_each_since(
+        &self,
+        since: DateTime<Utc>,
+        mut each: impl FnMut(Kind, i64, DateTime<Utc>),
+    ) -> Result<(), AwsError> {
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .filter_expression("#at >= :since")
+                .projection_expression("#kind, #count, #at")
+                .expression_attribute_names("#kind", "kind")
+                .expression_attribute_names("#count", "count")
+                .expression_attribute_names("#at", "at")
+                .expression_attribute_values(":since", millis(since))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| AwsError::new("Scan outbox", &error))?;
+            for item in page.items() {
+                let kind = get_string(item, "kind").and_then(|kind| Kind::parse(&kind));
+                if let (Some(kind), Some(at)) = (kind, get_time(item, "at")) {
+                    each(kind, get_number(item, "count").unwrap_or(1), at);
+                }
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// The row that owes `email` the notice of a change; for a transaction. It is named after
     /// the token that was spent, so that one token is one notice.
     pub(super) fn password_changed(
@@ -128,26 +184,38 @@ impl Outbox {
         locale: &str,
         now: DateTime<Utc>,
     ) -> Put {
-        let item: Item = [
-            (
-                "id".to_owned(),
-                string(format!("changed#{}", token.as_str())),
-            ),
-            ("kind".to_owned(), string(Kind::PasswordChanged.as_str())),
-            ("email".to_owned(), string(email.as_str())),
-            ("locale".to_owned(), string(locale)),
-            ("count".to_owned(), number(1)),
-            ("at".to_owned(), millis(now)),
-            (
-                "expires_at".to_owned(),
-                number((now + RETENTION).timestamp()),
-            ),
-        ]
-        .into();
+        let id = format!("changed#{}", token.as_str());
+        let item = row(id, Kind::PasswordChanged, email, Some(locale), now);
         Put::builder()
             .table_name(table)
             .set_item(Some(item))
             .build()
             .expect("a put has a table and an item")
     }
+}
+
+/// A row that owes one mail.
+fn row(
+    id: String,
+    kind: Kind,
+    email: &EmailAddress,
+    locale: Option<&str>,
+    now: DateTime<Utc>,
+) -> Item {
+    let mut item: Item = [
+        ("id".to_owned(), string(id)),
+        ("kind".to_owned(), string(kind.as_str())),
+        ("email".to_owned(), string(email.as_str())),
+        ("count".to_owned(), number(1)),
+        ("at".to_owned(), millis(now)),
+        (
+            "expires_at".to_owned(),
+            number((now + RETENTION).timestamp()),
+        ),
+    ]
+    .into();
+    if let Some(locale) = locale {
+        item.insert("locale".to_owned(), string(locale));
+    }
+    item
 }

@@ -94,6 +94,38 @@ impl Tokens {
             .map_err(|error| AwsError::new("GetItem tokens", &error))?;
         Ok(found.item.as_ref().and_then(TokenRow::from_item))
     }
+
+    /// The tokens of `email` that hold at `now`, the oldest first, without their digests.
+    ///
+    /// The table has no index by address, since no function looks for one: this reads all of it,
+    /// a page at a time.
+    pub async fn outstanding(
+        &self,
+        email: &EmailAddress,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<TokenRow>, AwsError> {
+        let (mut rows, mut start) = (Vec::new(), None);
+        loop {
+            let page = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .filter_expression("email = :email AND expires_at > :now")
+                .projection_expression("email, issued_at, expires_at")
+                .expression_attribute_values(":email", string(email.as_str()))
+                .expression_attribute_values(":now", number(now.timestamp()))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| AwsError::new("Scan tokens", &error))?;
+            rows.extend(page.items().iter().filter_map(TokenRow::from_item));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                rows.sort_by_key(|row| row.issued_at);
+                return Ok(rows);
+            }
+        }
+    }
 }
 
 fn item(digest: &TokenDigest, row: &TokenRow) -> Item {

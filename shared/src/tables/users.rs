@@ -17,6 +17,10 @@ use crate::{
 
 /// The span in which [`MailBudget::per_hour`] counts.
 const HOUR: TimeDelta = TimeDelta::hours(1);
+/// Rows in one read of a search, and the reads that one page of it may take.
+const SEARCH_ROWS: i32 = 1000;
+/// See [`SEARCH_ROWS`].
+const SEARCH_READS: usize = 50;
 
 /// A user's row.
 #[derive(Clone)]
@@ -138,13 +142,56 @@ impl Users {
         after: Option<&EmailAddress>,
         limit: i32,
     ) -> Result<(Vec<User>, Option<EmailAddress>), AwsError> {
+        self.scan(None, after, limit).await
+    }
+
+    /// One page of at most `limit` users whose canonical address begins with `prefix`, and the
+    /// address to go on from.
+    ///
+    /// It gives up looking after a bounded number of rows, so that a page may hold fewer users,
+    /// or none, and still have an address to go on from.
+    pub async fn page_by_prefix(
+        &self,
+        prefix: &str,
+        after: Option<&EmailAddress>,
+        limit: usize,
+    ) -> Result<(Vec<User>, Option<EmailAddress>), AwsError> {
+        let (mut found, mut after) = (Vec::new(), after.cloned());
+        for _ in 0..SEARCH_READS {
+            let (users, next) = self.scan(Some(prefix), after.as_ref(), SEARCH_ROWS).await?;
+            found.extend(users);
+            if found.len() > limit {
+                found.truncate(limit);
+                let last = found.last().map(|user: &User| user.email.clone());
+                return Ok((found, last));
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok((found, after))
+    }
+
+    async fn scan(
+        &self,
+        prefix: Option<&str>,
+        after: Option<&EmailAddress>,
+        limit: i32,
+    ) -> Result<(Vec<User>, Option<EmailAddress>), AwsError> {
         let start = after.map(|email| Item::from([("email".to_owned(), string(email.as_str()))]));
-        let scanned = self
+        let mut scan = self
             .client
             .scan()
             .table_name(&self.table)
             .limit(limit)
-            .set_exclusive_start_key(start)
+            .set_exclusive_start_key(start);
+        if let Some(prefix) = prefix {
+            scan = scan
+                .filter_expression("begins_with(email, :prefix)")
+                .expression_attribute_values(":prefix", string(prefix));
+        }
+        let scanned = scan
             .send()
             .await
             .map_err(|error| AwsError::new("Scan users", &error))?;
@@ -164,6 +211,35 @@ impl Users {
         ))
     }
 
+    /// Activates or deactivates the account; `false` where there is none.
+    pub async fn set_active(
+        &self,
+        email: &EmailAddress,
+        is_active: bool,
+    ) -> Result<bool, AwsError> {
+        let written = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("email", string(email.as_str()))
+            .condition_expression("attribute_exists(email)")
+            .update_expression("SET is_active = :is_active")
+            .expression_attribute_values(":is_active", AttributeValue::Bool(is_active))
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(AwsError::new("UpdateItem users", &error)),
+        }
+    }
+
     /// Takes one mail, the answer to `event`, from the budget of `user` as it was read.
     ///
     /// Idempotent by event: an event that took its mail before is granted it again, or a mail
@@ -178,12 +254,7 @@ impl Users {
         if user.recovery_mails.iter().any(|mail| mail.event == *event) {
             return Ok(Budget::Granted);
         }
-        let mut mails: Vec<SentMail> = user
-            .recovery_mails
-            .iter()
-            .filter(|mail| now - mail.at < HOUR)
-            .cloned()
-            .collect();
+        let mut mails: Vec<SentMail> = user.mails_within_the_hour(now).cloned().collect();
         let is_cooling_down = mails.iter().any(|mail| now - mail.at < budget.cooldown);
         if is_cooling_down || mails.len() >= budget.per_hour {
             return Ok(Budget::Spent);
@@ -227,6 +298,13 @@ impl Users {
 }
 
 impl User {
+    /// The mails that count against the budget at `now`, oldest first.
+    pub fn mails_within_the_hour(&self, now: DateTime<Utc>) -> impl Iterator<Item = &SentMail> {
+        self.recovery_mails
+            .iter()
+            .filter(move |mail| now - mail.at < HOUR)
+    }
+
     fn from_item(item: &Item) -> Option<Self> {
         let email = get_string(item, "email")?;
         let mails = item

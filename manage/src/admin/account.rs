@@ -1,0 +1,273 @@
+//! One user: what recovery did for them, and what may be done for them.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    body::Bytes,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse, Redirect, Response},
+};
+use chrono::{DateTime, Utc};
+use shared::{address::EmailAddress, settings::MailBudget, tables::User};
+
+use super::{
+    Panel,
+    guard::{Admin, Fields, random_text},
+    pages::{Failure, STYLE, href, render, time, yes},
+};
+
+/// What an administrator may do. To set a password is not among it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    SendReset,
+    Activate,
+    Deactivate,
+}
+
+impl Action {
+    const ALL: [Self; 3] = [Self::SendReset, Self::Activate, Self::Deactivate];
+
+    /// Its name in addresses and logs.
+    fn name(self) -> &'static str {
+        match self {
+            Self::SendReset => "send-reset",
+            Self::Activate => "activate",
+            Self::Deactivate => "deactivate",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, Failure> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|action| action.name() == name)
+            .ok_or(Failure::NoSuchPage)
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::SendReset => "Send a reset mail",
+            Self::Activate => "Activate",
+            Self::Deactivate => "Deactivate",
+        }
+    }
+
+    fn question(self) -> &'static str {
+        match self {
+            Self::SendReset => "Send a mail with a link to set a new password?",
+            Self::Activate => "Activate this account?",
+            Self::Deactivate => "Deactivate this account?",
+        }
+    }
+
+    fn consequence(self) -> &'static str {
+        match self {
+            Self::SendReset => "It counts against the account's mails of the hour.",
+            Self::Activate => "Its owner can sign in and be sent links again.",
+            Self::Deactivate => {
+                "Its owner is sent no more links, those that were sent stop to work, \
+                 and a session in this panel ends."
+            }
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Self::SendReset => "The mail is in the outbox; the mailer sends it.",
+            Self::Activate => "The account is active.",
+            Self::Deactivate => "The account is not active any more.",
+        }
+    }
+
+    /// Why it cannot be done for `user`, if so.
+    fn hindrance(
+        self,
+        user: &User,
+        admin: &Admin,
+        budget: MailBudget,
+        now: DateTime<Utc>,
+    ) -> Option<&'static str> {
+        match self {
+            Self::SendReset if !user.is_active => {
+                Some("The account is not active, so that no mail is sent to it.")
+            }
+            Self::SendReset => mail_hindrance(user, budget, now),
+            Self::Activate => user.is_active.then_some("The account is active."),
+            Self::Deactivate if user.email == admin.email => {
+                Some("Nobody can deactivate their own account; ask another administrator.")
+            }
+            Self::Deactivate => (!user.is_active).then_some("The account is not active."),
+        }
+    }
+}
+
+/// Why the mailer would send no mail to `user` now, if so.
+fn mail_hindrance(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Option<&'static str> {
+    if left(user, budget, now) == 0 {
+        return Some("The account has had all its mails of this hour.");
+    }
+    user.mails_within_the_hour(now)
+        .any(|mail| now - mail.at < budget.cooldown)
+        .then_some("The account was sent a mail just now; wait a little.")
+}
+
+/// Mails that the account may still be sent in this hour.
+fn left(user: &User, budget: MailBudget, now: DateTime<Utc>) -> usize {
+    let sent = user.mails_within_the_hour(now).count();
+    budget.per_hour.saturating_sub(sent)
+}
+
+#[derive(Template)]
+#[template(path = "admin/account.html")]
+struct Account<'a> {
+    form_token: Option<&'a str>,
+    done: Option<&'static str>,
+    address: &'a str,
+    facts: Vec<(&'static str, String)>,
+    mails: Vec<String>,
+    links: Vec<(String, String)>,
+    /// Each with why it is not to be had, if so.
+    actions: Vec<(&'static str, String, Option<&'static str>)>,
+}
+
+#[derive(Template)]
+#[template(path = "admin/ask.html")]
+struct Ask<'a> {
+    form_token: Option<&'a str>,
+    token: &'a str,
+    question: &'static str,
+    consequence: &'static str,
+    label: &'static str,
+    address: &'a str,
+    email: &'a str,
+    back: String,
+}
+
+/// The page of one user.
+pub(super) async fn show(
+    State(panel): State<Arc<Panel>>,
+    admin: Admin,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let query = Fields::query(query.as_deref());
+    let (user, now) = (find(&panel, query.get("email")).await?, (panel.now)());
+    // A link from before the last change is spent, though its row may be there still.
+    let links = panel.tokens.outstanding(&user.email, now).await?;
+    let links = links
+        .iter()
+        .filter(|link| {
+            user.password_changed_at
+                .is_none_or(|at| at < link.issued_at)
+        })
+        .map(|link| (time(Some(link.issued_at)), time(Some(link.expires_at))));
+    let action = |action: Action| {
+        let fields = [("email", user.email.as_str())];
+        let hindrance = action.hindrance(&user, &admin, panel.budget, now);
+        let place = format!("/admin/users/{}/", action.name());
+        (action.label(), href(&place, &fields), hindrance)
+    };
+    let page = Account {
+        form_token: Some(&admin.form_token),
+        done: Action::parse(query.get("done")).ok().map(Action::done),
+        address: &user.mail_to,
+        facts: facts(&user, panel.budget, now),
+        mails: user
+            .mails_within_the_hour(now)
+            .map(|mail| time(Some(mail.at)))
+            .collect(),
+        links: links.collect(),
+        actions: Action::ALL.map(action).into(),
+    };
+    Ok(render(&page))
+}
+
+fn facts(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+    let sent = user.mails_within_the_hour(now).count();
+    vec![
+        ("Name", or_none(&user.name)),
+        ("Language", or_none(&user.locale)),
+        ("Active", yes(user.is_active).to_owned()),
+        ("Superuser", yes(user.is_superuser).to_owned()),
+        ("Created", time(user.created_at)),
+        ("Password last changed", time(user.password_changed_at)),
+        ("Session epoch", user.session_epoch.to_string()),
+        ("Mails in the last hour", sent.to_string()),
+        (
+            "Mails left in this hour",
+            format!("{} of {}", left(user, budget, now), budget.per_hour),
+        ),
+        ("Mails in all", user.recovery_mail_count.to_string()),
+    ]
+}
+
+/// The question before an action.
+pub(super) async fn ask(
+    State(panel): State<Arc<Panel>>,
+    admin: Admin,
+    Path(action): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Failure> {
+    let action = Action::parse(&action)?;
+    let query = Fields::query(query.as_deref());
+    let user = find(&panel, query.get("email")).await?;
+    check(&panel, &admin, action, &user)?;
+    let page = Ask {
+        form_token: Some(&admin.form_token),
+        token: &admin.form_token,
+        question: action.question(),
+        consequence: action.consequence(),
+        label: action.label(),
+        address: &user.mail_to,
+        email: user.email.as_str(),
+        back: href("/admin/users/", &[("email", user.email.as_str())]),
+    };
+    Ok(render(&page))
+}
+
+/// Does what was asked and confirmed.
+pub(super) async fn act(
+    State(panel): State<Arc<Panel>>,
+    admin: Admin,
+    Path(action): Path<String>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let form = Fields::parse(&body);
+    form.check_token(&admin.form_token)?;
+    let action = Action::parse(&action)?;
+    let user = find(&panel, form.get("email")).await?;
+    check(&panel, &admin, action, &user)?;
+    match action {
+        Action::SendReset => {
+            let outbox = &panel.outbox;
+            outbox
+                .ask_as_operator(&random_text()?, &user.email, (panel.now)())
+                .await?;
+        }
+        Action::Activate | Action::Deactivate => {
+            let is_active = action == Action::Activate;
+            if !panel.users.set_active(&user.email, is_active).await? {
+                return Err(Failure::NoSuchUser);
+            }
+        }
+    }
+    tracing::info!(
+        account = user.email.digest(),
+        administrator = admin.email.digest(),
+        action = action.name(),
+        "an administrator acted"
+    );
+    let fields = [("email", user.email.as_str()), ("done", action.name())];
+    Ok(Redirect::to(&href("/admin/users/", &fields)).into_response())
+}
+
+fn check(panel: &Panel, admin: &Admin, action: Action, user: &User) -> Result<(), Failure> {
+    match action.hindrance(user, admin, panel.budget, (panel.now)()) {
+        None => Ok(()),
+        Some(why) => Err(Failure::NotPossible(why)),
+    }
+}
+
+async fn find(panel: &Panel, email: &str) -> Result<User, Failure> {
+    let email = EmailAddress::parse(email).map_err(|_| Failure::NoSuchUser)?;
+    panel.users.get(&email).await?.ok_or(Failure::NoSuchUser)
+}
