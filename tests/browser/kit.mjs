@@ -55,6 +55,14 @@ export async function startSystem(settings = {}) {
         });
       }
     },
+    /** Adds a superuser, as an operator does. */
+    addSuperuser: async (email, password) => {
+      const args = ['run', '--quiet', '--', 'createsuperuser', '--email', email, '--password-stdin', '--dynamodb-port', dynamodbPort];
+      const command = spawn('cargo', args.map(String), { cwd: ROOT, stdio: ['pipe', 'ignore', 'inherit'] });
+      command.stdin.end(password);
+      const [status] = await once(command, 'exit');
+      if (status !== 0) throw new Error(`createsuperuser ended with ${status}`);
+    },
     account: async () => (await dynamodb(dynamodbPort, 'GetItem', { TableName: 'users', Key: { email: { S: ADA } } })).Item,
     stop: async () => {
       child.kill('SIGTERM');

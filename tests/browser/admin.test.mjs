@@ -1,0 +1,74 @@
+// The admin panel as an operator uses it.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { ADA, GOOD, accessibilityProblems, openPage, startBrowser, startSystem } from './kit.mjs';
+
+const ROOT = 'root@example.com';
+
+let system, browser;
+before(async () => {
+  [system, browser] = await Promise.all([startSystem(), startBrowser()]);
+  await system.addSuperuser(ROOT, GOOD);
+});
+after(async () => {
+  await browser.close();
+  await system.stop();
+});
+
+const title = page => page.locator('h1').textContent();
+
+/** Brings `page` through the panel and gives the name of each page. */
+async function* everyAdminPage(page) {
+  await page.goto(`${system.url}/admin/`);
+  yield 'sign-in';
+  await page.fill('#email', ROOT);
+  await page.fill('#password', 'not the password at all');
+  await page.click('main button');
+  yield 'sign-in-refused';
+  await page.fill('#email', ROOT);
+  await page.fill('#password', GOOD);
+  await page.click('main button');
+  yield 'users';
+  await page.getByRole('link', { name: ADA }).click();
+  yield 'user';
+  await page.getByRole('link', { name: 'Deactivate' }).click();
+  yield 'question';
+}
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`axe-core finds nothing and nothing is cut off, ${colorScheme}`, async () => {
+    const page = await openPage(browser, { colorScheme, viewport: { width: 320, height: 640 } });
+    for await (const name of everyAdminPage(page)) {
+      assert.deepEqual(await accessibilityProblems(page), [], name);
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= 320, `${name} is ${width} pixels wide`);
+    }
+    assert.deepEqual(page.problems, []);
+  });
+}
+
+test('an account is switched off and on again, and is sent a mail', async () => {
+  const page = await openPage(browser);
+  for await (const _ of everyAdminPage(page));
+  await page.click('main form button');
+  assert.equal(await title(page), ADA);
+  assert.equal((await system.account()).is_active.BOOL, false);
+
+  await page.getByRole('link', { name: 'Activate' }).click();
+  await page.click('main form button');
+  assert.equal((await system.account()).is_active.BOOL, true);
+
+  await system.linkAfter(async () => {
+    await page.getByRole('link', { name: 'Send a reset mail' }).click();
+    await page.click('main form button');
+  });
+});
+
+test('signing out ends the session', async () => {
+  const page = await openPage(browser);
+  for await (const name of everyAdminPage(page)) if (name === 'users') break;
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.goto(`${system.url}/admin/`);
+  assert.equal(await title(page), 'Sign in');
+});
