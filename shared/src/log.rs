@@ -4,7 +4,6 @@
 //! runtime and the SDK log whole payloads at their lower levels, and a payload holds a password.
 
 use std::{
-    collections::BTreeMap,
     io::Write,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -148,35 +147,6 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
-}
-
-/// Sums up the metrics of this process by name; for programs that show them themselves.
-#[derive(Clone, Default)]
-pub struct Counters(std::sync::Arc<std::sync::Mutex<BTreeMap<String, u64>>>);
-
-impl Counters {
-    /// The sums so far.
-    #[must_use]
-    pub fn sums(&self) -> BTreeMap<String, u64> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
-    }
-}
-
-impl<S: Subscriber> Layer<S> for Counters {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if is_metric(event.metadata()) {
-            let mut fields = Fields::default();
-            event.record(&mut fields);
-            let mut sums = self
-                .0
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            *sums.entry(fields.name).or_default() += fields.value;
-        }
-    }
 }
 
 #[cfg(test)]

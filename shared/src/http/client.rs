@@ -16,14 +16,6 @@ use lambda_http::{Body, RequestExt, request::RequestContext};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client(Option<IpAddr>);
 
-impl Client {
-    /// The client behind `address`.
-    #[must_use]
-    pub fn new(address: IpAddr) -> Self {
-        Self(Some(address.to_canonical()))
-    }
-}
-
 /// The part of the limiter's key that names the client.
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
