@@ -8,10 +8,16 @@ mod outbox;
 mod tokens;
 mod users;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, error::Error};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+    types::AttributeValue,
+};
 use chrono::{DateTime, Utc};
+
+use crate::aws::AwsError;
 
 pub use change::{Change, PasswordChange, change_password};
 pub use outbox::{Asked, ClientLimit, Kind, Outbox};
@@ -20,6 +26,18 @@ pub use users::{Budget, MailEvent, SentMail, User, Users};
 
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;
+
+/// Whether a conditional write went through: `false` where its condition did not hold.
+fn written<T, E>(operation: &'static str, answer: Result<T, SdkError<E>>) -> Result<bool, AwsError>
+where
+    E: ProvideErrorMetadata + RequestId + Error + 'static,
+{
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(AwsError::new(operation, &error)),
+    }
+}
 
 fn string(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())

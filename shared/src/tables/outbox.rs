@@ -1,9 +1,9 @@
 //! The outbox: what is owed a mail. Its stream feeds the mailer, its TTL cleans up.
 
-use aws_sdk_dynamodb::{Client as DynamoDb, operation::update_item::UpdateItemError, types::Put};
+use aws_sdk_dynamodb::{Client as DynamoDb, types::Put};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Item, get_number, get_string, get_time, millis, number, string};
+use super::{Item, get_number, get_string, get_time, millis, number, string, written};
 use crate::{address::EmailAddress, aws::AwsError, http::Client, token::TokenDigest};
 
 /// How long a row outlives its purpose: as long as the stream keeps its record.
@@ -85,7 +85,7 @@ impl Outbox {
         let window = i64::from(limit.window_seconds);
         let window_start = now.timestamp().div_euclid(window) * window;
         let window_end = window_start + window;
-        let written = self
+        let answer = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -104,18 +104,12 @@ impl Outbox {
             .expression_attribute_values(":expires_at", number(window_end + RETENTION.num_seconds()))
             .send()
             .await;
-        match written {
-            Ok(_) => Ok(Asked::Accepted),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(Asked::Limited {
-                    retry_after_seconds: (window_end - now.timestamp()).max(1),
-                })
-            }
-            Err(error) => Err(AwsError::new("UpdateItem outbox", &error)),
+        if written("UpdateItem outbox", answer)? {
+            Ok(Asked::Accepted)
+        } else {
+            Ok(Asked::Limited {
+                retry_after_seconds: (window_end - now.timestamp()).max(1),
+            })
         }
     }
 

@@ -1,14 +1,10 @@
 //! The users, and how many mails each may still be sent.
 
-use aws_sdk_dynamodb::{
-    Client as DynamoDb,
-    operation::{put_item::PutItemError, update_item::UpdateItemError},
-    types::AttributeValue,
-};
+use aws_sdk_dynamodb::{Client as DynamoDb, types::AttributeValue};
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{Item, get_bool, get_number, get_string, get_time, millis, number, string};
+use super::{Item, get_bool, get_number, get_string, get_time, millis, number, string, written};
 use crate::{
     address::{EmailAddress, hex},
     aws::AwsError,
@@ -115,7 +111,7 @@ impl Users {
 
     /// Adds `user`; `false` where the address is taken, and nothing is changed.
     pub async fn create(&self, user: &User) -> Result<bool, AwsError> {
-        let written = self
+        let answer = self
             .client
             .put_item()
             .table_name(&self.table)
@@ -123,17 +119,7 @@ impl Users {
             .condition_expression("attribute_not_exists(email)")
             .send()
             .await;
-        match written {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(AwsError::new("PutItem users", &error)),
-        }
+        written("PutItem users", answer)
     }
 
     /// One page of users of at most `limit`, in no order, and the address to go on from.
@@ -217,7 +203,7 @@ impl Users {
         email: &EmailAddress,
         is_active: bool,
     ) -> Result<bool, AwsError> {
-        let written = self
+        let answer = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -227,17 +213,7 @@ impl Users {
             .expression_attribute_values(":is_active", AttributeValue::Bool(is_active))
             .send()
             .await;
-        match written {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(AwsError::new("UpdateItem users", &error)),
-        }
+        written("UpdateItem users", answer)
     }
 
     /// Takes one mail, the answer to `event`, from the budget of `user` as it was read.
@@ -267,7 +243,7 @@ impl Users {
     }
 
     async fn store_mails(&self, user: &User, mails: &[SentMail]) -> Result<Budget, AwsError> {
-        let written = self
+        let answer = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -283,16 +259,10 @@ impl Users {
             .expression_attribute_values(":mails", AttributeValue::L(mails.iter().map(SentMail::to_value).collect()))
             .send()
             .await;
-        match written {
-            Ok(_) => Ok(Budget::Granted),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(Budget::Changed)
-            }
-            Err(error) => Err(AwsError::new("UpdateItem users", &error)),
+        if written("UpdateItem users", answer)? {
+            Ok(Budget::Granted)
+        } else {
+            Ok(Budget::Changed)
         }
     }
 }
