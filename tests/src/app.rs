@@ -4,7 +4,10 @@
 //! Whatever a test does through it is kept in mind, and at its end no log line may hold an
 //! address, token, password or link of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use ::http::Method;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -105,8 +108,12 @@ impl Builder {
     /// Starts the system.
     pub async fn start(self) -> TestApp {
         logs::capture();
+        let mut settings = self.settings;
+        settings.extend(place_of_its_own());
         // The services and, with the wires in between, the functions.
         let services = Options {
+            external: other_dynamodb().map(Target::Endpoint),
+            settings: settings.clone(),
             pump: false,
             ..Options::in_memory()
         };
@@ -117,7 +124,6 @@ impl Builder {
             Wire::start(&services.dynamodb_url()).await,
             Wire::start(&services.ses_url()).await,
         );
-        let mut settings = self.settings;
         settings.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), ses.url());
         let external = Some(Target::Endpoint(dynamodb.url()));
         let options = Options {
@@ -145,6 +151,21 @@ impl Builder {
         app.dynamodb.forget();
         app
     }
+}
+
+/// The address of a DynamoDB that the tests shall use instead of the embedded one.
+fn other_dynamodb() -> Option<String> {
+    std::env::var("TEST_DYNAMODB_URL").ok()
+}
+
+/// The settings that keep a test's tables apart where many tests use one DynamoDB: DynamoDB
+/// Local and moto keep the tables of every region by themselves, and take any region.
+fn place_of_its_own() -> Option<(String, String)> {
+    static TESTS: AtomicU32 = AtomicU32::new(0);
+    other_dynamodb()?;
+    let test = TESTS.fetch_add(1, Ordering::Relaxed);
+    let region = format!("test-{}-{test}", std::process::id());
+    Some(("AWS_REGION".to_owned(), region))
 }
 
 /// The running system.
