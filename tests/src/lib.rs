@@ -9,6 +9,7 @@ pub mod functions;
 pub mod http;
 pub mod lambda;
 pub mod logs;
+pub mod recipe;
 pub mod wire;
 
 use std::{

@@ -1,0 +1,28 @@
+//! The recipe in Rust, as `docs/recipes.md` has it.
+
+use shared::{
+    address::EmailAddress,
+    aws::AwsError,
+    password::{self, Password},
+    tables::{User, Users},
+};
+
+/// The hash of a password that nobody has.
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$0xIFxqMxp9F9FfTr2xwkbw$/tPxb4aS6oHd/+TtxhX/G3ysheyRDUhjtlU1LV1lJA4";
+
+/// The user whose address and password these are.
+pub async fn sign_in(users: &Users, email: &str, password: &str) -> Result<Option<User>, AwsError> {
+    let user = match EmailAddress::parse(email) {
+        Ok(email) => users.get(&email).await?,
+        Err(_) => None,
+    };
+    let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
+    let is_right = password::verify(&Password::new(password), stored.unwrap_or(NOBODY));
+    Ok(user.filter(|user| is_right && user.is_active))
+}
+
+/// Whether a session that began in `epoch` is still one.
+pub async fn holds(users: &Users, email: &EmailAddress, epoch: i64) -> Result<bool, AwsError> {
+    let user = users.get(email).await?;
+    Ok(user.is_some_and(|user| user.is_active && user.session_epoch == epoch))
+}
