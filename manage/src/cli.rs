@@ -12,7 +12,7 @@ use shared::{
     address::EmailAddress,
     password::Password,
     settings::{Environment, TableNames},
-    tables::{User, Users},
+    tables::{SentMail, User, Users},
 };
 use zeroize::Zeroizing;
 
@@ -72,6 +72,13 @@ enum UsersCommand {
         database: DatabaseArgs,
         #[command(flatten)]
         output: OutputArgs,
+    },
+    /// Send mail again to a user whose address bounced or who complained
+    ClearSuppression {
+        /// The user's address
+        email: String,
+        #[command(flatten)]
+        database: DatabaseArgs,
     },
 }
 
@@ -155,6 +162,9 @@ pub async fn run(cli: Cli) -> Result<()> {
             database,
             output,
         }) => show_user(&email, database, output.output).await,
+        Command::Users(UsersCommand::ClearSuppression { email, database }) => {
+            clear_suppression(&email, database).await
+        }
         Command::Demo => demo::run().await,
     }
 }
@@ -324,6 +334,25 @@ async fn show_user(email: &str, database: DatabaseArgs, output: Output) -> Resul
     Ok(())
 }
 
+async fn clear_suppression(email: &str, database: DatabaseArgs) -> Result<()> {
+    let Ok(email) = EmailAddress::parse(email) else {
+        bail!("{email:?} is not an e-mail address")
+    };
+    let session = database.open().await?;
+    let users = Users::new(
+        session.connection.client.clone(),
+        session.names.users.clone(),
+    );
+    let cleared = users.clear_suppression(&email).await.map_err(Into::into);
+    let address = email.as_str();
+    match session.finish(cleared).await? {
+        None => bail!("there is no user with the address {address}"),
+        Some(false) => println!("mail to {address} was not stopped; nothing was changed"),
+        Some(true) => println!("mail to {address} is sent again"),
+    }
+    Ok(())
+}
+
 fn print_table(listed: &[User]) {
     if listed.is_empty() {
         println!("there are no users; add one with `users add ADDRESS`");
@@ -352,11 +381,6 @@ fn print_table(listed: &[User]) {
 }
 
 fn print_user(user: &User) {
-    let mails: Vec<String> = user
-        .recovery_mails
-        .iter()
-        .map(|mail| time(Some(mail.at)))
-        .collect();
     for (label, value) in [
         ("address", user.mail_to.clone()),
         ("key", user.email.as_str().to_owned()),
@@ -371,18 +395,38 @@ fn print_user(user: &User) {
         ("created", time(user.created_at)),
         ("password changed", time(user.password_changed_at)),
         ("session epoch", user.session_epoch.to_string()),
-        ("mails in all", user.recovery_mail_count.to_string()),
-        (
-            "mails that count",
-            if mails.is_empty() {
-                "none".to_owned()
-            } else {
-                mails.join(", ")
-            },
-        ),
+        ("mails in all", user.recovery.mail_count.to_string()),
     ] {
         println!("{label:16}  {value}");
     }
+    for mail in &user.recovery.mails {
+        println!("{:16}  {}", "mail", describe_mail(mail));
+    }
+    if let Some(suppression) = user.suppression() {
+        println!(
+            "{:16}  since {}: {}{}; `users clear-suppression {}` sends mail again",
+            "mail stopped",
+            time(Some(suppression.at)),
+            suppression.cause.describe(),
+            in_brackets(suppression.reason.as_deref()),
+            user.email.as_str(),
+        );
+    }
+}
+
+fn describe_mail(mail: &SentMail) -> String {
+    let outcome = mail.outcome.as_ref();
+    format!(
+        "{}  {:16}  {}{}",
+        time(Some(mail.at)),
+        mail.kind.as_str(),
+        outcome.map_or("handed to SES", |outcome| outcome.state.describe()),
+        in_brackets(outcome.and_then(|outcome| outcome.reason.as_deref())),
+    )
+}
+
+fn in_brackets(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(" ({reason})"))
 }
 
 fn yes(truth: bool) -> &'static str {

@@ -13,5 +13,6 @@ pub mod local;
 pub mod pump;
 pub mod runserver;
 mod ses;
+mod simulator;
 pub mod tables;
 pub mod users;

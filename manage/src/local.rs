@@ -13,10 +13,16 @@ use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_types::SdkConfig;
 use axum::Router;
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use shared::settings::{
     self, ConfirmSettings, Environment, MailerSettings, RequestSettings, TableNames,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 
 use crate::{
     admin,
@@ -116,6 +122,8 @@ impl Local {
             &config,
             &env,
         ));
+        let (events, reports) = mpsc::unbounded_channel();
+        tokio::spawn(hand_over(reports, mailer.clone()));
         let pump = start_pump(&options, &config, &dynamodb, &names, mailer).await?;
 
         let (stop, stopped) = watch::channel(false);
@@ -123,7 +131,7 @@ impl Local {
         let api_router = gateway::router(functions, pages);
         let servers = vec![
             serve(api, api_router, stopped.clone()),
-            serve(ses, ses::router(inbox.clone(), now), stopped),
+            serve(ses, ses::router(inbox.clone(), events, now), stopped),
         ];
         Ok(Self {
             api: api_address,
@@ -317,6 +325,15 @@ async fn start_pump(
         .map(|data| data.join("stream-places.json"));
     let pump = Pump::new(dynamodb, streams, &names.outbox, mailer, now, places).await?;
     Ok(Some(tokio::spawn(pump.run())))
+}
+
+/// Hands what SES tells to the mailer, as `EventBridge` does, until the endpoint has ended.
+async fn hand_over(mut reports: mpsc::UnboundedReceiver<Value>, mailer: Arc<mailer::App>) {
+    while let Some(report) = reports.recv().await {
+        if let Err(error) = mailer::handle_report(&mailer, &report).await {
+            tracing::warn!(%error, "what became of a mail could not be written down");
+        }
+    }
 }
 
 fn serve(

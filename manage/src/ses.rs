@@ -1,4 +1,5 @@
-//! The local SES v2 endpoint: `SendEmail`, into the inbox.
+//! The local SES v2 endpoint: `SendEmail`, into the inbox; and what SES tells later about mail to
+//! its simulator's addresses.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +14,26 @@ use axum::{
 use chrono::{DateTime, Utc};
 use rand::{TryRng, rngs::SysRng};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
 
-use crate::inbox::{Inbox, StoredMail};
+use crate::{
+    inbox::{Inbox, StoredMail},
+    simulator,
+};
 
 /// Tells the time.
 pub(crate) type Clock = fn() -> DateTime<Utc>;
 
-/// The endpoint; it keeps mail in `inbox` and tells the time by `now`.
-pub(crate) fn router(inbox: Inbox, now: Clock) -> Router {
+/// Where SES's events go, as `EventBridge` delivers them.
+pub(crate) type Events = mpsc::UnboundedSender<Value>;
+
+/// The endpoint; it keeps mail in `inbox`, tells `events` what became of it, and the time by
+/// `now`.
+pub(crate) fn router(inbox: Inbox, events: Events, now: Clock) -> Router {
     Router::new()
         .route("/v2/email/outbound-emails", post(send_email))
-        .with_state((inbox.clone(), now))
+        .with_state((inbox.clone(), events, now))
         .merge(crate::inbox::router(inbox))
         .fallback(async || {
             error(
@@ -35,7 +44,10 @@ pub(crate) fn router(inbox: Inbox, now: Clock) -> Router {
         })
 }
 
-async fn send_email(State((inbox, now)): State<(Inbox, Clock)>, body: Bytes) -> Response {
+async fn send_email(
+    State((inbox, events, now)): State<(Inbox, Events, Clock)>,
+    body: Bytes,
+) -> Response {
     let read = serde_json::from_slice(&body)
         .and_then(|raw: Value| Ok((SendEmail::deserialize(&raw)?, raw)));
     let (request, raw) = match read {
@@ -52,8 +64,19 @@ async fn send_email(State((inbox, now)): State<(Inbox, Clock)>, body: Bytes) -> 
             "There is no recipient.",
         );
     }
-    match inbox.push(request.into_mail(now()), raw) {
-        Ok(()) => Json(json!({ "MessageId": message_id() })).into_response(),
+    let (id, at) = (message_id(), now());
+    let told = simulator::events(
+        &request.destination.to_addresses[0],
+        &request.tags(),
+        &id,
+        at,
+    );
+    match inbox.push(request.into_mail(at), raw) {
+        Ok(()) => {
+            // Nobody listens any more where the system is about to end.
+            let _ = told.into_iter().try_for_each(|event| events.send(event));
+            Json(json!({ "MessageId": id })).into_response()
+        }
         Err(problem) => error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalFailure",
@@ -86,6 +109,8 @@ struct SendEmail {
     #[serde(default)]
     reply_to_addresses: Vec<String>,
     destination: Destination,
+    #[serde(default)]
+    email_tags: Vec<Header>,
     content: EmailContent,
 }
 
@@ -132,6 +157,12 @@ struct Header {
 }
 
 impl SendEmail {
+    /// Its tags as SES repeats them in an event.
+    fn tags(&self) -> Value {
+        let tag = |tag: &Header| (tag.name.clone(), json!([tag.value]));
+        Value::Object(self.email_tags.iter().map(tag).collect::<Map<_, _>>())
+    }
+
     fn into_mail(self, at: DateTime<Utc>) -> StoredMail {
         let message = self.content.simple;
         let mut headers: BTreeMap<String, String> = message

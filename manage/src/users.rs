@@ -11,7 +11,7 @@ use shared::{
     address::EmailAddress,
     password::{HashParams, Password, PasswordHasher, PasswordPolicy},
     settings::{self, Environment, SettingError},
-    tables::{User, Users},
+    tables::{Recovery, SentMail, User, Users},
 };
 
 /// Users in one read of the table.
@@ -78,8 +78,7 @@ pub async fn add(
         is_active: new.is_active,
         is_superuser: new.is_superuser,
         created_at: Some(now),
-        recovery_mails: Vec::new(),
-        recovery_mail_count: 0,
+        recovery: Recovery::default(),
         email,
     };
     if !Users::new(client.clone(), table.to_owned())
@@ -154,7 +153,23 @@ pub fn to_json(user: &User) -> Value {
         "is_active": user.is_active,
         "is_superuser": user.is_superuser,
         "created_at": time(user.created_at),
-        "recovery_mails": user.recovery_mails.iter().map(|mail| mail.at.timestamp_millis()).collect::<Vec<_>>(),
-        "recovery_mail_count": user.recovery_mail_count,
+        "recovery_mails": user.recovery.mails.iter().map(mail_to_json).collect::<Vec<_>>(),
+        "recovery_mail_count": user.recovery.mail_count,
+        "suppression": user.suppression().map(|suppression| json!({
+            "since": suppression.at.timestamp_millis(),
+            "cause": suppression.cause.as_str(),
+            "reason": suppression.reason,
+        })),
+    })
+}
+
+fn mail_to_json(mail: &SentMail) -> Value {
+    let outcome = mail.outcome.as_ref();
+    json!({
+        "at": mail.at.timestamp_millis(),
+        "kind": mail.kind.as_str(),
+        "state": outcome.map_or("sent", |outcome| outcome.state.as_str()),
+        "state_at": outcome.map(|outcome| outcome.at.timestamp_millis()),
+        "reason": outcome.and_then(|outcome| outcome.reason.as_deref()),
     })
 }

@@ -5,6 +5,7 @@
 
 mod change;
 mod outbox;
+mod recovery;
 mod tokens;
 mod users;
 
@@ -21,8 +22,9 @@ use crate::aws::AwsError;
 
 pub use change::{Change, PasswordChange, change_password};
 pub use outbox::{Asked, ClientLimit, Kind, Outbox};
+pub use recovery::{MailEvent, MailState, Outcome, Recovery, SentMail, Suppression};
 pub use tokens::{TokenRow, Tokens};
-pub use users::{Budget, MailEvent, SentMail, User, Users};
+pub use users::{Budget, User, Users};
 
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use shared::{
     address::EmailAddress,
     settings::Environment,
-    tables::{User, Users},
+    tables::{Recovery, User, Users},
 };
 use url::Url;
 
@@ -56,8 +56,7 @@ pub fn user(mail_to: &str) -> User {
         is_active: true,
         is_superuser: false,
         created_at: None,
-        recovery_mails: Vec::new(),
-        recovery_mail_count: 0,
+        recovery: Recovery::default(),
     }
 }
 

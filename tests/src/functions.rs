@@ -12,7 +12,7 @@ use lambda_http::{
 use rand::rngs::SysRng;
 use serde_json::{Value, json};
 use shared::{
-    aws,
+    aws::{self, AwsError},
     settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings},
 };
 use tokio::time::Instant;
@@ -79,6 +79,14 @@ impl Functions {
     /// The same where half of the function's time is over from the beginning.
     pub async fn deliver_late(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
         self.deliver_until(records, now, Some(Instant::now())).await
+    }
+
+    /// Hands `event`, in which SES says what became of a mail, to the mailer.
+    pub async fn report(&self, event: &Value) -> Result<(), AwsError> {
+        match mailer::Event::read(event.clone()) {
+            Ok(mailer::Event::Report(report)) => mailer::handle_report(&self.mailer, &report).await,
+            _ => panic!("an event of SES: {event}"),
+        }
     }
 
     async fn deliver_until(

@@ -463,8 +463,8 @@ async fn a_users_page_shows_what_recovery_did_and_escapes_what_users_chose() {
     let browser = Browser::sign_in(&app, ROOT).await;
 
     let page = browser.page_of(ADA).await;
-    assert!(page.contains("<th scope=\"row\">Mails in the last hour</th><td>1</td>"));
-    assert!(page.contains("<th scope=\"row\">Mails left in this hour</th><td>4 of 5</td>"));
+    assert!(page.contains("<th scope=\"row\">Links mailed in the last hour</th><td>1</td>"));
+    assert!(page.contains("<th scope=\"row\">Links left in this hour</th><td>4 of 5</td>"));
     assert_eq!(page.matches("works until").count(), 1, "{page}");
     for absent in [link.token.as_str(), "<script", "<img", "$argon2"] {
         assert!(!page.contains(absent), "{absent}");
@@ -513,6 +513,45 @@ async fn who_is_deactivated_is_sent_no_link_until_activated_again() {
 
     assert_eq!(browser.act("activate", ADA).await.status, 303);
     app.fetch_link(ADA).await;
+}
+
+#[tokio::test]
+async fn mail_that_came_back_is_explained_and_sent_again_when_an_administrator_says_so() {
+    const BOUNCING: &str = "bounce@simulator.amazonses.com";
+    let app = TestApp::builder()
+        .with_cheap_hashes()
+        .without_budget()
+        .user(with_password(ROOT, true).await)
+        .user(user(BOUNCING))
+        .start()
+        .await;
+    let browser = Browser::sign_in(&app, ROOT).await;
+    assert_eq!(browser.act("clear-suppression", BOUNCING).await.status, 409);
+    app.ask(BOUNCING).await.assert_worked();
+    let look = async || {
+        let page = browser.page_of(BOUNCING).await;
+        page.contains("Mail to this address is stopped since")
+            .then_some(page)
+    };
+    let page = tests::eventually("the bounce", look).await;
+    for shown in [
+        "<td>link</td><td>came back for good",
+        "<td>Permanent General 5.1.1 smtp; 550 5.1.1 user unknown</td>",
+        "Mail to the address is stopped; see above.",
+    ] {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+    assert_eq!(browser.act("send-reset", BOUNCING).await.status, 409);
+
+    let done = browser.act("clear-suppression", BOUNCING).await;
+    let page = text(&browser.get(location(&done)).await);
+    assert!(
+        page.contains("Mail to the address is sent again."),
+        "{page}"
+    );
+    assert!(!page.contains("is stopped since") && page.contains("came back for good"));
+    assert_eq!(browser.act("send-reset", BOUNCING).await.status, 303);
+    app.mail_to(BOUNCING, 2).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shared::password::{Password, verify};
+use shared::{
+    password::{Password, verify},
+    tables::MailState,
+};
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     http::PROBLEM,
@@ -150,6 +153,34 @@ async fn the_mailer_takes_the_sample_events() {
             "Your password for Example was changed"
         ]
     );
+}
+
+#[tokio::test]
+async fn the_mailer_is_told_by_the_sample_events_what_became_of_the_sample_mail() {
+    let app = start().await;
+    let mailer = Function::start("mailer", &app.environment()).await;
+    let nothing = Ok(json!({ "batchItemFailures": [] }));
+    assert_eq!(mailer.invoke(&event("mailer.json")).await, nothing);
+    for (name, state) in [
+        ("mailer-delivery.json", MailState::Delivered),
+        ("mailer-complaint.json", MailState::Complained),
+        ("mailer-bounce.json", MailState::Bounced),
+        ("mailer-delivery.json", MailState::Bounced),
+    ] {
+        assert_eq!(mailer.invoke(&event(name)).await, Ok(Value::Null));
+        let user = app.user(ADDRESS).await.expect("is there");
+        let outcome = user.recovery.mails[0].outcome.clone();
+        assert_eq!(outcome.map(|outcome| outcome.state), Some(state), "{name}");
+    }
+    let metrics = |name: &str| mailer.logs().matches(&format!("\"{name}\":1")).count();
+    let counted = [
+        "mails_delivered",
+        "mails_complained",
+        "mails_bounced",
+        "mail_events_skipped",
+    ];
+    assert_eq!(counted.map(metrics), [1; 4], "{}", mailer.logs());
+    app.secrets.assert_absent_from(&mailer.logs());
 }
 
 #[tokio::test]

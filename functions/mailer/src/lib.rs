@@ -1,10 +1,12 @@
-//! The outbox's stream: what is owed a mail gets one.
+//! The outbox's stream: what is owed a mail gets one. And SES's events: what became of it is
+//! written down.
 //!
 //! Records are handled in their order. The first that fails for a reason that may pass is
 //! reported with all those behind it, and Lambda delivers them again; what can never succeed is
 //! counted and left behind, so that it does not hold up the others.
 
 mod record;
+mod report;
 mod ses;
 
 use chrono::{DateTime, Utc};
@@ -17,12 +19,13 @@ use shared::{
     log,
     mail::{self, Letterhead},
     settings::{Environment, MailerSettings},
-    tables::{Budget, Kind, MailEvent, TokenRow, Tokens, User, Users},
+    tables::{self, Budget, Kind, MailState, TokenRow, Tokens, User, Users},
     token::ResetToken,
 };
 use tokio::time::Instant;
 
 use record::Owed;
+use report::Report;
 use ses::{SendError, Sender};
 
 /// How often a budget is taken anew when another mail to the account came in between.
@@ -58,18 +61,36 @@ impl App {
 /// the others.
 pub struct Batch(Vec<Value>);
 
-/// The event is not a batch of stream records.
+/// What the function is invoked with.
+pub enum Event {
+    /// The outbox's stream, by Lambda's event source mapping.
+    Batch(Batch),
+    /// What became of a mail, by `EventBridge`.
+    Report(Value),
+}
+
+/// The event is none that the function takes.
 #[derive(Debug, thiserror::Error)]
-#[error("this function takes the records of a DynamoDB stream, and the event has none")]
-pub struct NotABatch;
+#[error("this function takes the records of a DynamoDB stream or an event of SES; this is neither")]
+pub struct UnknownEvent;
+
+impl Event {
+    /// Tells by its shape what `event` is.
+    pub fn read(event: Value) -> Result<Self, UnknownEvent> {
+        if event["source"] == "aws.ses" && event["detail"].is_object() {
+            return Ok(Self::Report(event));
+        }
+        Batch::read(event).map(Self::Batch)
+    }
+}
 
 impl Batch {
     /// The records of `event`. Reading them here rather than in the runtime keeps what the event
     /// holds out of the error, which the runtime logs.
-    pub fn read(mut event: Value) -> Result<Self, NotABatch> {
+    pub fn read(mut event: Value) -> Result<Self, UnknownEvent> {
         match event.get_mut("Records").map(Value::take) {
             Some(Value::Array(records)) => Ok(Self(records)),
-            _ => Err(NotABatch),
+            _ => Err(UnknownEvent),
         }
     }
 }
@@ -165,7 +186,7 @@ async fn deliver<R: TryCryptoRng>(
     };
     match owed.kind {
         Kind::ResetRequested => send_link(app, &owed, now, rng).await,
-        Kind::PasswordChanged => send_notice(app, &owed).await,
+        Kind::PasswordChanged => send_notice(app, &owed, now).await,
     }
 }
 
@@ -191,34 +212,36 @@ async fn send_link<R: TryCryptoRng>(
     app.tokens.put(&token.digest(), &row).await?;
     let link = mail::reset_link(&app.settings.reset_url, &user.email, &token);
     let letter = mail::reset(&letterhead(app, owed, &user), &link, &token, row.expires_at);
-    Ok(send(app, owed, &user, &letter).await?)
+    send(app, owed, &user, &letter, now).await
 }
 
-async fn send_notice(app: &App, owed: &Owed) -> Result<Outcome, Retry> {
-    let Some(user) = app.users.get(&owed.email).await? else {
-        return Ok(Outcome::Skipped("the account is gone"));
+async fn send_notice(app: &App, owed: &Owed, now: DateTime<Utc>) -> Result<Outcome, Retry> {
+    let user = match find_and_charge(app, owed, now).await? {
+        Ok(user) => user,
+        Err(reason) => return Ok(Outcome::Skipped(reason)),
     };
     let letter = mail::changed(&letterhead(app, owed, &user), owed.at);
-    Ok(send(app, owed, &user, &letter).await?)
+    send(app, owed, &user, &letter, now).await
 }
 
-/// The user whom the mail is for, with the mail taken from their budget; or why there is none.
+/// The user whom the mail is for, with the mail written down and taken from their budget; or why
+/// there is none.
 async fn find_and_charge(
     app: &App,
     owed: &Owed,
     now: DateTime<Utc>,
 ) -> Result<Result<User, &'static str>, AwsError> {
-    let event = MailEvent::new(&owed.id, owed.count);
     for _ in 0..BUDGET_TRIES {
         let Some(user) = app.users.get(&owed.email).await? else {
             return Ok(Err("unknown address"));
         };
-        if !user.is_active {
-            return Ok(Err("inactive account"));
+        if let Some(reason) = hindrance(&user, owed.kind) {
+            return Ok(Err(reason));
         }
+        let budget = app.settings.budget;
         match app
             .users
-            .take_mail(&user, &event, app.settings.budget, now)
+            .take_mail(&user, &owed.event(), owed.kind, budget, now)
             .await?
         {
             Budget::Granted => return Ok(Ok(user)),
@@ -232,23 +255,96 @@ async fn find_and_charge(
     ))
 }
 
+/// Why the user is sent no mail of `kind`, if so. That a password was changed is told to the
+/// owner of an account that is not active, too.
+fn hindrance(user: &User, kind: Kind) -> Option<&'static str> {
+    if kind == Kind::ResetRequested && !user.is_active {
+        Some("inactive account")
+    } else if user.suppression().is_some() {
+        Some("suppressed")
+    } else {
+        None
+    }
+}
+
 async fn send(
     app: &App,
     owed: &Owed,
     user: &User,
     letter: &mail::Mail,
-) -> Result<Outcome, SendError> {
-    let account = user.email.digest();
-    match app.sender.send(&user.mail_to, owed.kind, letter).await {
+    now: DateTime<Utc>,
+) -> Result<Outcome, Retry> {
+    let (account, event) = (user.email.digest(), owed.event());
+    match app
+        .sender
+        .send(&user.mail_to, owed.kind, &event, letter)
+        .await
+    {
         Ok(()) => {
             tracing::info!(account, kind = owed.kind.as_str(), "a mail was sent");
             Ok(Outcome::Sent)
         }
         Err(SendError::Refused(error)) => {
             tracing::warn!(account, %error, "SES takes no mail for the address");
+            let refused = tables::Outcome {
+                state: MailState::Refused,
+                at: now,
+                reason: Some(error.to_string()),
+            };
+            let users = &app.users;
+            users
+                .record_outcome(&user.email, &event, &user.mail_to, &refused)
+                .await?;
             Ok(Outcome::Refused)
         }
-        Err(later) => Err(later),
+        Err(later) => Err(later.into()),
+    }
+}
+
+/// Writes down what SES says became of a mail. What is not about a known mail is counted and
+/// left behind; only a table that does not answer is an error, and then the event comes again.
+pub async fn handle_report(app: &App, event: &Value) -> Result<(), AwsError> {
+    let reason = match Report::read(event) {
+        None => "not about a mail of this service",
+        Some(report) => match record_outcome(app, &report).await? {
+            Some(true) => return Ok(()),
+            Some(false) => "nothing new",
+            None => "no such mail",
+        },
+    };
+    log::count("mail_events_skipped", 1);
+    tracing::info!(reason, "an event of SES that changes nothing");
+    Ok(())
+}
+
+async fn record_outcome(app: &App, report: &Report) -> Result<Option<bool>, AwsError> {
+    let Report {
+        email,
+        address,
+        mail,
+        outcome,
+    } = report;
+    let users = &app.users;
+    let recorded = users.record_outcome(email, mail, address, outcome).await?;
+    if recorded == Some(true) {
+        let (account, state) = (email.digest(), outcome.state.as_str());
+        tracing::info!(account, state, "SES says what became of a mail");
+        if let Some(metric) = metric(outcome.state) {
+            log::count(metric, 1);
+        }
+    }
+    Ok(recorded)
+}
+
+fn metric(state: MailState) -> Option<&'static str> {
+    match state {
+        MailState::Delivered => Some("mails_delivered"),
+        MailState::SoftBounced => Some("mails_soft_bounced"),
+        MailState::Bounced => Some("mails_bounced"),
+        MailState::Complained => Some("mails_complained"),
+        MailState::Rejected => Some("mails_rejected"),
+        // Counted where the mail is handed to SES, on its way still, or not spam after all.
+        MailState::Refused | MailState::Delayed | MailState::NotSpam => None,
     }
 }
 

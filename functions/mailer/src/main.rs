@@ -3,7 +3,7 @@
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 use lambda_runtime::{LambdaEvent, service_fn};
-use mailer::{App, Batch};
+use mailer::{App, Event};
 use rand::rngs::SysRng;
 use serde_json::Value;
 use shared::{aws, lambda, settings::MailerSettings};
@@ -30,10 +30,15 @@ fn main() -> ExitCode {
                         .saturating_sub(u64::try_from(now.timestamp_millis()).unwrap_or(0));
                     let half_time =
                         (left > 0).then(|| Instant::now() + Duration::from_millis(left / 2));
-                    let batch = Batch::read(event.payload)?;
-                    Ok::<_, lambda_runtime::Error>(
-                        mailer::handle(&app, batch, now, half_time, &mut SysRng).await,
-                    )
+                    Ok::<_, lambda_runtime::Error>(match Event::read(event.payload)? {
+                        Event::Batch(batch) => serde_json::to_value(
+                            mailer::handle(&app, batch, now, half_time, &mut SysRng).await,
+                        )?,
+                        Event::Report(report) => {
+                            mailer::handle_report(&app, &report).await?;
+                            Value::Null
+                        }
+                    })
                 }
             },
         )))

@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use shared::{address::EmailAddress, tables::Kind};
+use shared::{
+    address::EmailAddress,
+    tables::{Kind, MailEvent},
+};
 
 /// What a record says is owed.
 pub(crate) struct Owed {
@@ -36,6 +39,11 @@ impl Owed {
             locale: string("locale").map(str::to_owned),
             at: DateTime::from_timestamp_millis(number("at", now.timestamp_millis())?)?,
         })
+    }
+
+    /// The name under which its mail is known.
+    pub(crate) fn event(&self) -> MailEvent {
+        MailEvent::new(&self.id, self.count)
     }
 }
 

@@ -14,7 +14,7 @@ use shared::{
     aws::{self, AwsError},
     mail::Mail,
     settings::{Environment, MailerSettings},
-    tables::Kind,
+    tables::{Kind, MailEvent},
 };
 
 /// SES answers in well under a second; a mail waits longer than a person at a page would.
@@ -58,8 +58,15 @@ impl Sender {
         }
     }
 
-    /// Sends `mail` to `to`, tagged with its kind.
-    pub(crate) async fn send(&self, to: &str, kind: Kind, mail: &Mail) -> Result<(), SendError> {
+    /// Sends `mail` to `to`, tagged with its kind and with the event that it answers: SES repeats
+    /// the tags where it says what became of the mail.
+    pub(crate) async fn send(
+        &self,
+        to: &str,
+        kind: Kind,
+        event: &MailEvent,
+        mail: &Mail,
+    ) -> Result<(), SendError> {
         self.client
             .send_email()
             .from_email_address(&self.from)
@@ -67,6 +74,7 @@ impl Sender {
             .set_reply_to_addresses(self.reply_to.clone().map(|address| vec![address]))
             .set_configuration_set_name(self.configuration_set.clone())
             .email_tags(tag("kind", kind.as_str()))
+            .email_tags(tag("mail", event.as_str()))
             .content(content(mail))
             .send()
             .await

@@ -9,7 +9,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use chrono::{DateTime, Utc};
-use shared::{address::EmailAddress, settings::MailBudget, tables::User};
+use shared::{
+    address::EmailAddress,
+    settings::MailBudget,
+    tables::{Kind, SentMail, Suppression, User},
+};
 
 use super::{
     Panel,
@@ -23,10 +27,16 @@ enum Action {
     SendReset,
     Activate,
     Deactivate,
+    ClearSuppression,
 }
 
 impl Action {
-    const ALL: [Self; 3] = [Self::SendReset, Self::Activate, Self::Deactivate];
+    const ALL: [Self; 4] = [
+        Self::SendReset,
+        Self::Activate,
+        Self::Deactivate,
+        Self::ClearSuppression,
+    ];
 
     /// Its name in addresses and logs.
     fn name(self) -> &'static str {
@@ -34,6 +44,7 @@ impl Action {
             Self::SendReset => "send-reset",
             Self::Activate => "activate",
             Self::Deactivate => "deactivate",
+            Self::ClearSuppression => "clear-suppression",
         }
     }
 
@@ -48,6 +59,7 @@ impl Action {
             Self::SendReset => "Send a reset mail",
             Self::Activate => "Activate",
             Self::Deactivate => "Deactivate",
+            Self::ClearSuppression => "Send mail again",
         }
     }
 
@@ -56,6 +68,7 @@ impl Action {
             Self::SendReset => "Send a mail with a link to set a new password?",
             Self::Activate => "Activate this account?",
             Self::Deactivate => "Deactivate this account?",
+            Self::ClearSuppression => "Send mail to this address again?",
         }
     }
 
@@ -63,6 +76,10 @@ impl Action {
         match self {
             Self::SendReset => "It counts against the account's mails of the hour.",
             Self::Activate => "Its owner can sign in and be sent links again.",
+            Self::ClearSuppression => {
+                "Mail to it was stopped because it came back or was called spam. If that happens \
+                 again, it counts against the sender's reputation."
+            }
             Self::Deactivate => {
                 "Its owner is sent no more links, those that were sent stop to work, \
                  and a session in this panel ends."
@@ -74,6 +91,7 @@ impl Action {
         match self {
             Self::SendReset => "The mail is in the outbox; the mailer sends it.",
             Self::Activate => "The account is active.",
+            Self::ClearSuppression => "Mail to the address is sent again.",
             Self::Deactivate => "The account is not active any more.",
         }
     }
@@ -90,12 +108,19 @@ impl Action {
             Self::SendReset if !user.is_active => {
                 Some("The account is not active, so that no mail is sent to it.")
             }
+            Self::SendReset if user.suppression().is_some() => {
+                Some("Mail to the address is stopped; see above.")
+            }
             Self::SendReset => mail_hindrance(user, budget, now),
             Self::Activate => user.is_active.then_some("The account is active."),
             Self::Deactivate if user.email == admin.email => {
                 Some("Nobody can deactivate their own account; ask another administrator.")
             }
             Self::Deactivate => (!user.is_active).then_some("The account is not active."),
+            Self::ClearSuppression => {
+                let is_sent = user.suppression().is_none();
+                is_sent.then_some("Mail to the address is not stopped.")
+            }
         }
     }
 }
@@ -105,14 +130,15 @@ fn mail_hindrance(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Option
     if left(user, budget, now) == 0 {
         return Some("The account has had all its mails of this hour.");
     }
-    user.mails_within_the_hour(now)
+    user.recovery
+        .links_within_the_hour(now)
         .any(|mail| now - mail.at < budget.cooldown)
         .then_some("The account was sent a mail just now; wait a little.")
 }
 
 /// Mails that the account may still be sent in this hour.
 fn left(user: &User, budget: MailBudget, now: DateTime<Utc>) -> usize {
-    let sent = user.mails_within_the_hour(now).count();
+    let sent = user.recovery.links_within_the_hour(now).count();
     budget.per_hour.saturating_sub(sent)
 }
 
@@ -123,7 +149,9 @@ struct Account<'a> {
     done: Option<&'static str>,
     address: &'a str,
     facts: Vec<(&'static str, String)>,
-    mails: Vec<String>,
+    stopped: Option<String>,
+    /// When, what, what became of it, why.
+    mails: Vec<(String, &'static str, String, String)>,
     links: Vec<(String, String)>,
     /// Each with why it is not to be had, if so.
     actions: Vec<(&'static str, String, Option<&'static str>)>,
@@ -170,19 +198,46 @@ pub(super) async fn show(
         done: Action::parse(query.get("done")).ok().map(Action::done),
         address: &user.mail_to,
         facts: facts(&user, panel.budget, now),
-        mails: user
-            .mails_within_the_hour(now)
-            .map(|mail| time(Some(mail.at)))
-            .collect(),
+        stopped: user.suppression().map(stopped),
+        mails: user.recovery.mails.iter().rev().map(row).collect(),
         links: links.collect(),
         actions: Action::ALL.map(action).into(),
     };
     Ok(render(&page))
 }
 
+/// Why no mail is sent, in a sentence.
+fn stopped(suppression: &Suppression) -> String {
+    let reason = suppression.reason.as_deref().unwrap_or("no reason given");
+    format!(
+        "Mail to this address is stopped since {}: {} ({reason}).",
+        time(Some(suppression.at)),
+        suppression.cause.describe(),
+    )
+}
+
+fn row(mail: &SentMail) -> (String, &'static str, String, String) {
+    let kind = match mail.kind {
+        Kind::ResetRequested => "link",
+        Kind::PasswordChanged => "notice of a change",
+    };
+    let outcome = mail.outcome.as_ref();
+    (
+        time(Some(mail.at)),
+        kind,
+        outcome.map_or_else(
+            || "handed to SES".to_owned(),
+            |outcome| format!("{}, {}", outcome.state.describe(), time(Some(outcome.at))),
+        ),
+        outcome
+            .and_then(|outcome| outcome.reason.clone())
+            .unwrap_or_default(),
+    )
+}
+
 fn facts(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
-    let sent = user.mails_within_the_hour(now).count();
+    let sent = user.recovery.links_within_the_hour(now).count();
     vec![
         ("Name", or_none(&user.name)),
         ("Language", or_none(&user.locale)),
@@ -191,12 +246,12 @@ fn facts(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Vec<(&'static s
         ("Created", time(user.created_at)),
         ("Password last changed", time(user.password_changed_at)),
         ("Session epoch", user.session_epoch.to_string()),
-        ("Mails in the last hour", sent.to_string()),
+        ("Links mailed in the last hour", sent.to_string()),
         (
-            "Mails left in this hour",
+            "Links left in this hour",
             format!("{} of {}", left(user, budget, now), budget.per_hour),
         ),
-        ("Mails in all", user.recovery_mail_count.to_string()),
+        ("Mails in all", user.recovery.mail_count.to_string()),
     ]
 }
 
@@ -248,6 +303,10 @@ pub(super) async fn act(
             if !panel.users.set_active(&user.email, is_active).await? {
                 return Err(Failure::NoSuchUser);
             }
+        }
+        Action::ClearSuppression => {
+            let cleared = panel.users.clear_suppression(&user.email).await?;
+            cleared.ok_or(Failure::NoSuchUser)?;
         }
     }
     tracing::info!(

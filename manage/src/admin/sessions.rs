@@ -95,8 +95,7 @@ mod tests {
             is_active: true,
             is_superuser: true,
             created_at: None,
-            recovery_mails: Vec::new(),
-            recovery_mail_count: 0,
+            recovery: shared::tables::Recovery::default(),
         }
     }
 

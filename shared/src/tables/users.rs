@@ -1,18 +1,16 @@
 //! The users, and how many mails each may still be sent.
 
 use aws_sdk_dynamodb::{Client as DynamoDb, types::AttributeValue};
-use chrono::{DateTime, TimeDelta, Utc};
-use sha2::{Digest, Sha256};
+use chrono::{DateTime, Utc};
 
-use super::{Item, get_bool, get_number, get_string, get_time, millis, number, string, written};
-use crate::{
-    address::{EmailAddress, hex},
-    aws::AwsError,
-    settings::MailBudget,
+use super::{
+    Item, Kind, MailEvent, Outcome, Recovery, Suppression, get_bool, get_number, get_string,
+    get_time, millis, number, recovery::is_same, string, written,
 };
+use crate::{address::EmailAddress, aws::AwsError, settings::MailBudget};
 
-/// The span in which [`MailBudget::per_hour`] counts.
-const HOUR: TimeDelta = TimeDelta::hours(1);
+/// How often a write is tried whose row was changed by another since it was read.
+const TRIES: usize = 3;
 /// Rows in one read of a search, and the reads that one page of it may take.
 const SEARCH_ROWS: i32 = 1000;
 /// See [`SEARCH_ROWS`].
@@ -43,31 +41,8 @@ pub struct User {
     pub is_superuser: bool,
     /// When the row was made.
     pub created_at: Option<DateTime<Utc>>,
-    /// The mails of the last hour that counted against the budget, oldest first.
-    pub recovery_mails: Vec<SentMail>,
-    /// How many mails there have ever been; every write of the budget is conditional on it.
-    pub recovery_mail_count: i64,
-}
-
-/// One mail that was taken from the budget.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentMail {
-    /// The event that it answers.
-    pub event: MailEvent,
-    /// When the budget was taken.
-    pub at: DateTime<Utc>,
-}
-
-/// The name of one event of the outbox, in a form that says nothing about the client in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailEvent(String);
-
-impl MailEvent {
-    /// The event of the outbox row `id` at its `count`.
-    #[must_use]
-    pub fn new(id: &str, count: i64) -> Self {
-        Self(hex(&Sha256::digest(format!("{id}#{count}"))[..16]))
-    }
+    /// The mails that they were sent, and what became of them.
+    pub recovery: Recovery,
 }
 
 /// What became of a mail's claim on the budget.
@@ -216,7 +191,8 @@ impl Users {
         written("UpdateItem users", answer)
     }
 
-    /// Takes one mail, the answer to `event`, from the budget of `user` as it was read.
+    /// Takes one mail of `kind`, the answer to `event`, from the budget of `user` as it was read;
+    /// a notice is written down and costs nothing.
     ///
     /// Idempotent by event: an event that took its mail before is granted it again, or a mail
     /// whose sending failed would be lost to its own cool-down.
@@ -224,62 +200,136 @@ impl Users {
         &self,
         user: &User,
         event: &MailEvent,
+        kind: Kind,
         budget: MailBudget,
         now: DateTime<Utc>,
     ) -> Result<Budget, AwsError> {
-        if user.recovery_mails.iter().any(|mail| mail.event == *event) {
+        if user.recovery.has(event) {
             return Ok(Budget::Granted);
         }
-        let mut mails: Vec<SentMail> = user.mails_within_the_hour(now).cloned().collect();
-        let is_cooling_down = mails.iter().any(|mail| now - mail.at < budget.cooldown);
-        if is_cooling_down || mails.len() >= budget.per_hour {
+        let is_link = kind == Kind::ResetRequested;
+        if is_link && user.recovery.is_spent(budget, now) {
             return Ok(Budget::Spent);
         }
-        mails.push(SentMail {
-            event: event.clone(),
-            at: now,
-        });
-        self.store_mails(user, &mails).await
-    }
-
-    async fn store_mails(&self, user: &User, mails: &[SentMail]) -> Result<Budget, AwsError> {
-        let answer = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("email", string(user.email.as_str()))
-            .condition_expression(
-                "attribute_exists(email) AND (attribute_not_exists(is_active) OR is_active = :true) \
-                 AND (attribute_not_exists(recovery_mail_count) OR recovery_mail_count = :seen)",
-            )
-            .update_expression("SET recovery_mails = :mails, recovery_mail_count = :count")
-            .expression_attribute_values(":true", AttributeValue::Bool(true))
-            .expression_attribute_values(":seen", number(user.recovery_mail_count))
-            .expression_attribute_values(":count", number(user.recovery_mail_count + 1))
-            .expression_attribute_values(":mails", AttributeValue::L(mails.iter().map(SentMail::to_value).collect()))
-            .send()
-            .await;
-        if written("UpdateItem users", answer)? {
+        let mut recovery = user.recovery.clone();
+        recovery.add(event.clone(), kind, now);
+        if self.store(user, &recovery, is_link).await? {
             Ok(Budget::Granted)
         } else {
             Ok(Budget::Changed)
         }
     }
+
+    /// Writes down what became of the mail `event`, which went to `address`, at the user under
+    /// `email`; `None` where no mail of theirs is known by that name, `false` where it says
+    /// nothing new.
+    ///
+    /// A bounce for good and a complaint stop all mail to the address, if it is still the
+    /// user's.
+    pub async fn record_outcome(
+        &self,
+        email: &EmailAddress,
+        event: &MailEvent,
+        address: &str,
+        outcome: &Outcome,
+    ) -> Result<Option<bool>, AwsError> {
+        self.rewrite(email, |user| {
+            let address = Some(address).filter(|address| is_same(address, &user.mail_to));
+            let recovery = &mut user.recovery;
+            recovery
+                .has(event)
+                .then(|| recovery.take_in(event, outcome, address))
+        })
+        .await
+    }
+
+    /// Lets mail go to the user again; `None` where there is no such user, `false` where mail
+    /// was not stopped.
+    pub async fn clear_suppression(&self, email: &EmailAddress) -> Result<Option<bool>, AwsError> {
+        self.rewrite(email, |user| {
+            Some(user.recovery.suppression.take().is_some())
+        })
+        .await
+    }
+
+    /// Reads the row, lets `change` say whether it changed anything, and writes it then; once
+    /// more where another write came in between.
+    async fn rewrite(
+        &self,
+        email: &EmailAddress,
+        change: impl Fn(&mut User) -> Option<bool>,
+    ) -> Result<Option<bool>, AwsError> {
+        for _ in 0..TRIES {
+            let Some(mut user) = self.get(email).await? else {
+                return Ok(None);
+            };
+            let changed = change(&mut user);
+            if changed != Some(true) || self.store(&user, &user.recovery, false).await? {
+                return Ok(changed);
+            }
+        }
+        Err(AwsError::of(
+            "UpdateItem users",
+            "other writes to the account came in between",
+        ))
+    }
+
+    /// Writes `recovery`, made of what `user` was read with; `false` where the row is gone, is not active
+    /// though it has to be, or has been written since.
+    async fn store(
+        &self,
+        user: &User,
+        recovery: &Recovery,
+        has_to_be_active: bool,
+    ) -> Result<bool, AwsError> {
+        let mut condition = "attribute_exists(email) \
+             AND (attribute_not_exists(recovery_version) OR recovery_version = :seen)"
+            .to_owned();
+        let mut update = "SET recovery_mails = :mails, recovery_mail_count = :count, \
+             recovery_version = :next"
+            .to_owned();
+        let mut values = Item::from([
+            (":mails".to_owned(), recovery.mails_value()),
+            (":count".to_owned(), number(recovery.mail_count)),
+            (":seen".to_owned(), number(recovery.version)),
+            (":next".to_owned(), number(recovery.version + 1)),
+        ]);
+        if has_to_be_active {
+            condition += " AND (attribute_not_exists(is_active) OR is_active = :true)";
+            values.insert(":true".to_owned(), AttributeValue::Bool(true));
+        }
+        match recovery.suppression_value() {
+            None => update += " REMOVE recovery_suppression",
+            Some(suppression) => {
+                update += ", recovery_suppression = :suppression";
+                values.insert(":suppression".to_owned(), suppression);
+            }
+        }
+        let answer = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("email", string(user.email.as_str()))
+            .condition_expression(condition)
+            .update_expression(update)
+            .set_expression_attribute_values(Some(values))
+            .send()
+            .await;
+        written("UpdateItem users", answer)
+    }
 }
 
 impl User {
-    /// The mails that count against the budget at `now`, oldest first.
-    pub fn mails_within_the_hour(&self, now: DateTime<Utc>) -> impl Iterator<Item = &SentMail> {
-        self.recovery_mails
-            .iter()
-            .filter(move |mail| now - mail.at < HOUR)
+    /// Why no mail is sent to the user, if so. It belongs to the address that it was made for:
+    /// once the application has another one, it does not hold any more.
+    #[must_use]
+    pub fn suppression(&self) -> Option<&Suppression> {
+        let suppression = self.recovery.suppression.as_ref();
+        suppression.filter(|suppression| is_same(&suppression.address, &self.mail_to))
     }
 
     fn from_item(item: &Item) -> Option<Self> {
         let email = get_string(item, "email")?;
-        let mails = item
-            .get("recovery_mails")
-            .and_then(|value| value.as_l().ok());
         Some(Self {
             email: EmailAddress::parse(&email).ok()?,
             mail_to: get_string(item, "mail_to").unwrap_or(email),
@@ -292,12 +342,7 @@ impl User {
             is_active: get_bool(item, "is_active").unwrap_or(true),
             is_superuser: get_bool(item, "is_superuser").unwrap_or(false),
             created_at: get_time(item, "created_at"),
-            recovery_mails: mails
-                .into_iter()
-                .flatten()
-                .filter_map(SentMail::from_value)
-                .collect(),
-            recovery_mail_count: get_number(item, "recovery_mail_count").unwrap_or(0),
+            recovery: Recovery::from_item(item),
         })
     }
 
@@ -333,25 +378,5 @@ impl User {
             }
         }
         item
-    }
-}
-
-impl SentMail {
-    fn to_value(&self) -> AttributeValue {
-        AttributeValue::M(
-            [
-                ("event".to_owned(), string(&self.event.0)),
-                ("at".to_owned(), millis(self.at)),
-            ]
-            .into(),
-        )
-    }
-
-    fn from_value(value: &AttributeValue) -> Option<Self> {
-        let item = value.as_m().ok()?;
-        Some(Self {
-            event: MailEvent(get_string(item, "event")?),
-            at: get_time(item, "at")?,
-        })
     }
 }

@@ -1,0 +1,362 @@
+//! What became of a mail: the mailer is told by SES, and writes it down where an operator looks.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::{
+    address::EmailAddress,
+    tables::{MailState, SentMail, Users},
+};
+use tests::{
+    app::{GOOD_PASSWORD, TestApp, user},
+    eventually,
+    functions::at,
+    lambda::event,
+    wire::{Fate, SEND_EMAIL},
+};
+use tokio::sync::Notify;
+
+const ADA: &str = "ada@example.com";
+const NOTHING: [&str; 0] = [];
+
+async fn start() -> TestApp {
+    TestApp::builder()
+        .by_hand()
+        .without_budget()
+        .with_cheap_hashes()
+        .user(user(ADA))
+        .start()
+        .await
+}
+
+/// Somebody asks for a mail to Ada, and the mailer is given the last record.
+async fn ask(app: &TestApp, seconds: i64) {
+    let functions = &app.functions;
+    let asked = functions.ask("192.0.2.1", ADA, at(seconds)).await;
+    asked.assert_worked();
+    let record = app.records().await.pop().expect("a record");
+    assert_eq!(functions.deliver(&[record], at(seconds)).await, NOTHING);
+}
+
+/// The sample event `name`, about the last mail that went to SES.
+fn report(app: &TestApp, name: &str) -> Value {
+    let sent = app.ses.calls().pop().expect("a mail").body;
+    let tags = sent["EmailTags"].as_array().expect("tags");
+    let tag = |name: &str| {
+        let mut tags = tags.iter();
+        let tag = tags.find(|tag| tag["Name"] == name).expect("the tag");
+        json!([tag["Value"]])
+    };
+    let mut event = event(name);
+    event["detail"]["mail"]["tags"] = json!({ "kind": tag("kind"), "mail": tag("mail") });
+    event["detail"]["mail"]["destination"] = sent["Destination"]["ToAddresses"].clone();
+    event
+}
+
+async fn tell(app: &TestApp, event: &Value) {
+    app.functions.report(event).await.expect("DynamoDB answers");
+}
+
+async fn mails(app: &TestApp) -> Vec<SentMail> {
+    app.user(ADA).await.expect("is there").recovery.mails
+}
+
+async fn states(app: &TestApp) -> Vec<Option<MailState>> {
+    let state = |mail: SentMail| mail.outcome.map(|outcome| outcome.state);
+    mails(app).await.into_iter().map(state).collect()
+}
+
+async fn is_stopped(app: &TestApp) -> bool {
+    app.user(ADA)
+        .await
+        .expect("is there")
+        .suppression()
+        .is_some()
+}
+
+async fn clear(app: &TestApp) -> Option<bool> {
+    let users = Users::new(app.direct().clone(), "users".to_owned());
+    let email = EmailAddress::parse(ADA).expect("an address");
+    users
+        .clear_suppression(&email)
+        .await
+        .expect("DynamoDB answers")
+}
+
+#[tokio::test]
+async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
+    let app = start().await;
+    ask(&app, 0).await;
+    let link = app.link_in(&app.mails()[0]);
+    let bounce = report(&app, "mailer-bounce.json");
+    tell(&app, &bounce).await;
+    assert_eq!(states(&app).await, [Some(MailState::Bounced)]);
+    let reason = mails(&app).await[0]
+        .outcome
+        .clone()
+        .and_then(|outcome| outcome.reason);
+    assert_eq!(
+        reason.as_deref(),
+        Some("Permanent General 5.1.1 smtp; 550 5.1.1 (address) User unknown")
+    );
+
+    // Neither a link nor a notice; and the link that was mailed works, for it may have been read.
+    ask(&app, 10).await;
+    app.functions
+        .confirm(&link.token, GOOD_PASSWORD, at(20))
+        .await
+        .assert_worked();
+    let records = app.records().await;
+    assert_eq!(app.functions.deliver(&records[2..], at(20)).await, NOTHING);
+    assert_eq!(app.mails().len(), 1);
+    assert_eq!(app.rows("tokens").await.len(), 0);
+
+    assert_eq!(clear(&app).await, Some(true));
+    assert_eq!(clear(&app).await, Some(false));
+    // What EventBridge delivers twice does not overrule the operator.
+    tell(&app, &bounce).await;
+    ask(&app, 30).await;
+    assert_eq!(app.mails().len(), 2);
+}
+
+#[tokio::test]
+async fn a_complaint_stops_mail_and_one_that_is_taken_back_does_not() {
+    let app = start().await;
+    ask(&app, 0).await;
+    let complaint = report(&app, "mailer-complaint.json");
+    let mut taken_back = complaint.clone();
+    taken_back["detail"]["complaint"]["complaintFeedbackType"] = json!("not-spam");
+    tell(&app, &report(&app, "mailer-delivery.json")).await;
+    assert!(!is_stopped(&app).await);
+    tell(&app, &complaint).await;
+    assert!(is_stopped(&app).await);
+    tell(&app, &taken_back).await;
+    tell(&app, &complaint).await;
+    assert!(!is_stopped(&app).await);
+    assert_eq!(states(&app).await, [Some(MailState::NotSpam)]);
+}
+
+#[tokio::test]
+async fn a_bounce_that_may_pass_stops_nothing() {
+    let app = start().await;
+    ask(&app, 0).await;
+    let mut bounce = report(&app, "mailer-bounce.json");
+    bounce["detail"]["bounce"]["bounceType"] = json!("Transient");
+    tell(&app, &bounce).await;
+    assert_eq!(states(&app).await, [Some(MailState::SoftBounced)]);
+    ask(&app, 10).await;
+    assert_eq!(app.mails().len(), 2);
+}
+
+#[tokio::test]
+async fn a_late_delivery_does_not_hide_a_bounce_and_costs_no_write() {
+    let app = start().await;
+    ask(&app, 0).await;
+    let (bounce, delivery) = (
+        report(&app, "mailer-bounce.json"),
+        report(&app, "mailer-delivery.json"),
+    );
+    app.dynamodb.forget();
+    tell(&app, &bounce).await;
+    assert_eq!(app.dynamodb.take_targets(), ["GetItem", "UpdateItem"]);
+    for event in [&delivery, &bounce] {
+        tell(&app, event).await;
+        assert_eq!(app.dynamodb.take_targets(), ["GetItem"]);
+    }
+    assert_eq!(states(&app).await, [Some(MailState::Bounced)]);
+}
+
+#[tokio::test]
+async fn a_suppression_ends_with_the_address_that_it_was_made_for() {
+    let app = start().await;
+    ask(&app, 0).await;
+    let bounce = report(&app, "mailer-bounce.json");
+    tell(&app, &bounce).await;
+    let mut row = app.rows("users").await.pop().expect("Ada's row");
+    let address = "ada.lovelace@example.com";
+    app.secrets.add(address);
+    row.insert("mail_to".to_owned(), AttributeValue::S(address.to_owned()));
+    app.put("users", row).await;
+    ask(&app, 10).await;
+    assert_eq!(app.mails_to(address).len(), 1);
+    assert!(!is_stopped(&app).await);
+}
+
+#[tokio::test]
+async fn what_is_about_nobody_changes_nothing() {
+    let app = start().await;
+    ask(&app, 0).await;
+    let bounce = report(&app, "mailer-bounce.json");
+    app.secrets.add("bob@example.com");
+    for (pointer, value, calls) in [
+        (
+            "/detail/mail/destination",
+            json!(["bob@example.com"]),
+            &["GetItem"][..],
+        ),
+        (
+            "/detail/mail/tags/mail",
+            json!(["0123456789abcdef0123456789abcdef"]),
+            &["GetItem"],
+        ),
+        ("/detail/mail/tags", json!({}), &[]),
+        ("/detail/eventType", json!("Open"), &[]),
+        ("/detail/bounce", json!("gone"), &[]),
+    ] {
+        let mut event = bounce.clone();
+        *event.pointer_mut(pointer).expect("is there") = value;
+        app.dynamodb.forget();
+        tell(&app, &event).await;
+        assert_eq!(app.dynamodb.take_targets(), calls, "{pointer}");
+    }
+    assert_eq!(states(&app).await, [None]);
+    assert!(!is_stopped(&app).await);
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_an_error_so_that_the_event_comes_again() {
+    let app = start().await;
+    ask(&app, 0).await;
+    let bounce = report(&app, "mailer-bounce.json");
+    for target in ["GetItem", "UpdateItem"] {
+        app.dynamodb.rule(move |call| {
+            if call.target == target {
+                Fate::error(400, "ResourceNotFoundException", "no table")
+            } else {
+                Fate::Pass
+            }
+        });
+        let failed = app.functions.report(&bounce).await;
+        failed.expect_err(target);
+    }
+    app.dynamodb.mend();
+    tell(&app, &bounce).await;
+    assert!(is_stopped(&app).await);
+}
+
+#[tokio::test]
+async fn a_mail_that_is_taken_meanwhile_does_not_lose_what_became_of_another() {
+    let app = Arc::new(start().await);
+    ask(&app, 0).await;
+    let bounce = report(&app, "mailer-bounce.json");
+    // The second mail's write waits, made of a row in which the first has not bounced yet.
+    app.functions
+        .ask("192.0.2.1", ADA, at(10))
+        .await
+        .assert_worked();
+    let record = app.records().await.pop().expect("a record");
+    let go = Arc::new(Notify::new());
+    let (held, mut writes) = (go.clone(), 0);
+    app.dynamodb.forget();
+    app.dynamodb.rule(move |call| {
+        writes += usize::from(call.target == "UpdateItem");
+        if call.target == "UpdateItem" && writes == 1 {
+            Fate::Hold(held.clone())
+        } else {
+            Fate::Pass
+        }
+    });
+    let deliver = async { app.functions.deliver(&[record], at(10)).await };
+    let tell = async {
+        let look = async || {
+            let calls = app.dynamodb.calls();
+            calls
+                .iter()
+                .any(|call| call.target == "UpdateItem")
+                .then_some(())
+        };
+        eventually("the second mail's write", look).await;
+        tell(&app, &bounce).await;
+        go.notify_one();
+    };
+    let (failed, ()) = tokio::join!(deliver, tell);
+    assert_eq!(failed, NOTHING);
+    assert_eq!(states(&app).await, [Some(MailState::Bounced)]);
+    assert_eq!(app.mails().len(), 1, "mail was stopped before the second");
+}
+
+#[tokio::test]
+async fn both_mails_are_written_down_before_they_are_sent() {
+    let app = start().await;
+    app.dynamodb.forget();
+    app.functions
+        .ask("192.0.2.1", ADA, at(0))
+        .await
+        .assert_worked();
+    let records = app.records().await;
+    let _ = app.dynamodb.take();
+    assert_eq!(app.functions.deliver(&records, at(0)).await, NOTHING);
+    assert_eq!(
+        app.dynamodb.take_targets(),
+        ["GetItem", "UpdateItem", "PutItem"]
+    );
+    let link = app.link_in(&app.mails()[0]);
+    app.functions
+        .confirm(&link.token, GOOD_PASSWORD, at(1))
+        .await
+        .assert_worked();
+    let records = app.records().await;
+    let _ = app.dynamodb.take();
+    assert_eq!(app.functions.deliver(&records[1..], at(2)).await, NOTHING);
+    assert_eq!(app.dynamodb.take_targets(), ["GetItem", "UpdateItem"]);
+    assert_eq!(app.ses.take_targets(), [SEND_EMAIL, SEND_EMAIL]);
+    let kinds: Vec<&str> = mails(&app)
+        .await
+        .iter()
+        .map(|mail| mail.kind.as_str())
+        .collect();
+    assert_eq!(kinds, ["reset_requested", "password_changed"]);
+}
+
+#[tokio::test]
+async fn what_ses_refuses_is_written_down_too() {
+    let app = start().await;
+    app.ses.rule(|_| {
+        Fate::error(
+            400,
+            "BadRequestException",
+            "Illegal address: ada@example.com",
+        )
+    });
+    ask(&app, 0).await;
+    assert_eq!(states(&app).await, [Some(MailState::Refused)]);
+    let reason = mails(&app).await[0]
+        .outcome
+        .clone()
+        .and_then(|outcome| outcome.reason);
+    assert!(
+        reason
+            .expect("a reason")
+            .starts_with("SendEmail: BadRequestException")
+    );
+}
+
+#[tokio::test]
+async fn the_mailbox_simulator_shows_it_all_on_one_machine() {
+    let (bounce, complaint, success) = (
+        "bounce+ada@simulator.amazonses.com",
+        "complaint@simulator.amazonses.com",
+        "success@simulator.amazonses.com",
+    );
+    let app = TestApp::builder()
+        .user(user(bounce))
+        .user(user(complaint))
+        .user(user(success))
+        .start()
+        .await;
+    for (address, state, stops) in [
+        (bounce, MailState::Bounced, true),
+        (complaint, MailState::Complained, true),
+        (success, MailState::Delivered, false),
+    ] {
+        app.ask(address).await.assert_worked();
+        let look = async || {
+            let user = app.user(address).await?;
+            let outcome = user.recovery.mails.first()?.outcome.clone()?;
+            (outcome.state == state).then_some(user)
+        };
+        let user = eventually(state.as_str(), look).await;
+        assert_eq!(user.suppression().is_some(), stops, "{state:?}");
+    }
+}
