@@ -12,17 +12,20 @@ use std::{
 use ::http::Method;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use chrono::{DateTime, TimeDelta, Utc};
 use manage::{
     database::Target,
     inbox::StoredMail,
     local::{Local, Options},
     pump::lambda_record,
 };
+use rand::rngs::SysRng;
 use serde_json::{Value, json};
 use shared::{
     address::EmailAddress,
     settings::Environment,
-    tables::{Recovery, User, Users},
+    tables::{Recovery, TokenRow, Tokens, User, Users},
+    token::ResetToken,
 };
 use url::Url;
 
@@ -40,6 +43,9 @@ pub const GOOD_PASSWORD: &str = "correct horse battery staple";
 pub const OTHER_PASSWORD: &str = "seven violet kettles on the moon";
 /// A password that it never takes.
 pub const WEAK_PASSWORD: &str = "password1234567";
+
+/// Who is in a system of [`TestApp::with_ada`].
+pub const ADA: &str = "ada@example.com";
 
 /// An active user under `mail_to`, without a password.
 #[must_use]
@@ -95,6 +101,12 @@ impl Builder {
     pub fn user(mut self, user: User) -> Self {
         self.users.push(user);
         self
+    }
+
+    /// Adds [`ADA`], to whom any number of mails may go, and makes cheap hashes.
+    #[must_use]
+    pub fn with_ada(self) -> Self {
+        self.with_cheap_hashes().without_budget().user(user(ADA))
     }
 
     /// Leaves the outbox's stream to the test, which reads it with [`TestApp::records`].
@@ -188,6 +200,16 @@ impl TestApp {
         Builder::default()
     }
 
+    /// A system with [`ADA`] in it, to whom any number of mails may go.
+    pub async fn with_ada() -> Self {
+        Self::builder().with_ada().start().await
+    }
+
+    /// The same with the outbox's stream left to the test.
+    pub async fn with_ada_by_hand() -> Self {
+        Self::builder().with_ada().by_hand().start().await
+    }
+
     /// What the binary of a function needs in its environment to work on this system.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
@@ -231,6 +253,38 @@ impl TestApp {
         .await
     }
 
+    /// Posts `body` to `path` as it is.
+    pub async fn post_as(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
+        let headers = [("content-type", content_type)];
+        http::send(Method::POST, &self.url(path), &headers, body.into()).await
+    }
+
+    /// Panics where `answer` is not a problem with this status and code that a person and a
+    /// program can read, or where a table was asked for it.
+    pub fn assert_refused(&self, answer: &Answer, status: u16, code: &str) {
+        answer.assert_problem(status, code);
+        let problem = answer.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(
+            problem["title"].as_str(),
+            answer.status.canonical_reason(),
+            "{problem}"
+        );
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| detail.ends_with('.')),
+            "{problem}"
+        );
+        answer.assert_secured();
+        assert_eq!(self.dynamodb.take_targets(), [""; 0], "{answer:?}");
+    }
+
     async fn change(&self, body: &Value) -> Answer {
         body.as_object()
             .into_iter()
@@ -264,6 +318,32 @@ impl TestApp {
             self.services.dynamodb().clone(),
             self.services.tables().users.clone(),
         )
+    }
+
+    /// Keeps the row of a new token for `email` by hand; the token.
+    pub async fn plant(
+        &self,
+        email: &str,
+        issued_at: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> ResetToken {
+        let token = ResetToken::generate(&mut SysRng).expect("the system's generator works");
+        let row = TokenRow {
+            issued_at,
+            expires_at,
+            ..TokenRow::new(
+                EmailAddress::parse(email).expect("an address"),
+                None,
+                issued_at,
+                TimeDelta::zero(),
+            )
+        };
+        Tokens::new(self.direct().clone(), self.services.tables().tokens.clone())
+            .put(&token.digest(), &row)
+            .await
+            .expect("DynamoDB answers");
+        self.secrets.add(token.expose());
+        token
     }
 
     /// A client of DynamoDB itself, past the wire.

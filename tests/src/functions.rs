@@ -107,6 +107,27 @@ impl Functions {
     }
 }
 
+/// A record of the outbox's stream that owes `email` a mail of `kind`. Records of one `number`
+/// are the same event.
+#[must_use]
+pub fn record(kind: &str, email: &str, number: u32) -> Value {
+    json!({
+        "eventName": "INSERT",
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {
+            "SequenceNumber": number.to_string(),
+            "NewImage": {
+                "id": { "S": format!("request#192.0.2.1#{number}") },
+                "kind": { "S": kind },
+                "email": { "S": email },
+                "count": { "N": "1" },
+                "at": { "N": "4102488000000" },
+                "expires_at": { "N": "4102574400" },
+            },
+        },
+    })
+}
+
 /// The sequence number of a stream record.
 #[must_use]
 pub fn sequence_number(record: &Value) -> String {

@@ -73,6 +73,22 @@ impl Answer {
         assert_eq!(self.outcome(), (status, code.to_owned()), "{self:?}");
         assert_eq!(self.header("content-type"), Some(PROBLEM));
     }
+
+    /// Panics where a header that every answer has is missing, or where there is a cookie.
+    pub fn assert_secured(&self) {
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+            ("x-content-type-options", "nosniff"),
+            (
+                "strict-transport-security",
+                "max-age=63072000; includeSubDomains",
+            ),
+        ] {
+            assert_eq!(self.header(name), Some(value), "{self:?}");
+        }
+        assert_eq!(self.header("set-cookie"), None);
+    }
 }
 
 /// Sends one request on a connection of its own.

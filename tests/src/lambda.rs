@@ -27,7 +27,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::PATIENCE;
+use crate::{PATIENCE, logs};
 
 /// The timeout of the functions, as the template has it.
 pub const FUNCTION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -150,7 +150,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Function {
     api: RuntimeApi,
     output: Arc<Mutex<Vec<u8>>>,
-    _process: Child,
+    process: Child,
 }
 
 impl Function {
@@ -173,7 +173,7 @@ impl Function {
         Self {
             api,
             output,
-            _process: process,
+            process,
         }
     }
 
@@ -191,6 +191,11 @@ impl Function {
             Ok(Ok(outcome)) => outcome,
             _ => panic!("no answer; the function wrote: {}", self.logs()),
         }
+    }
+
+    /// Ends the process at once, as a machine that fails would.
+    pub async fn kill(mut self) {
+        self.process.kill().await.expect("it was running");
     }
 
     /// All that the function has written to standard output and standard error.
@@ -250,6 +255,7 @@ fn collect(mut stream: impl AsyncRead + Unpin + Send + 'static, into: Arc<Mutex<
         let mut buffer = [0; 8192];
         while let Ok(read @ 1..) = stream.read(&mut buffer).await {
             lock(&into).extend_from_slice(&buffer[..read]);
+            logs::keep(&buffer[..read]);
         }
     });
 }

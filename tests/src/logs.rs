@@ -1,5 +1,5 @@
-//! Everything that the functions and `manage` log in a test's own process, at the most verbose
-//! level, and the search for secrets in it.
+//! Everything that the functions and `manage` log at the most verbose level, in a test's own
+//! process and in those that it starts, and the search for secrets in it.
 
 use std::{
     collections::BTreeSet,
@@ -35,14 +35,20 @@ pub fn captured() -> String {
     String::from_utf8_lossy(&LINES.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
 
+/// Adds what a process has written to what was logged.
+pub fn keep(bytes: &[u8]) {
+    LINES
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend_from_slice(bytes);
+}
+
 struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        LINES
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(bytes)
+        keep(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
