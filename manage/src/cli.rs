@@ -1,36 +1,39 @@
 //! The command line.
 
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    path::PathBuf,
-};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use serde_json::{Value, json};
 use shared::{
     address::EmailAddress,
     password::Password,
-    settings::{Environment, TableNames},
+    settings::Environment,
     tables::{SentMail, User, Users},
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    database::{self, Connection, Target},
     demo,
+    exit::{self, Missing, Outcome},
     runserver::{self, RunserverArgs},
+    session::{DatabaseArgs, Session},
     tables,
     users::{self, NewUser, PasswordRules},
 };
+
+/// The command's name, as completions know it.
+const NAME: &str = "manage";
 
 /// Account recovery: the whole system on this machine, its tables and its users.
 ///
 /// Without a command it is `runserver`. The commands work on the embedded database, that of a
 /// running `runserver` if there is one; on another DynamoDB where `AWS_ENDPOINT_URL_DYNAMODB` is
-/// set; and on AWS with --aws.
+/// set; and on AWS with --aws, or with --stack on what was deployed there.
 #[derive(Parser)]
-#[command(name = "manage", version, args_conflicts_with_subcommands = true)]
+#[command(name = NAME, version, args_conflicts_with_subcommands = true, after_help = exit::HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,7 +46,12 @@ enum Command {
     /// Start everything: API, inbox, admin panel, DynamoDB, SES, mailer
     Runserver(RunserverArgs),
     /// Make the tables that are missing; change none that is there
-    Migrate(DatabaseArgs),
+    Migrate {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Add a user who may use the admin panel
     Createsuperuser(CreateSuperuser),
     /// Add, list and show users
@@ -51,6 +59,11 @@ enum Command {
     Users(UsersCommand),
     /// Walk through a whole reset in memory and check each step
     Demo,
+    /// Print what a shell needs to complete these commands
+    Completions {
+        /// Whose form it has
+        shell: Shell,
+    },
 }
 
 #[derive(Subcommand)]
@@ -82,29 +95,17 @@ enum UsersCommand {
     },
 }
 
-/// Which database a command works on.
+/// How a command that lists something prints it.
 #[derive(Args)]
-pub(crate) struct DatabaseArgs {
-    /// Work on AWS, with the credentials and the region that the AWS tools would use
-    #[arg(long)]
-    aws: bool,
-    /// The port of the embedded DynamoDB of a running `runserver`
-    #[arg(long, default_value_t = runserver::DYNAMODB_PORT, value_name = "PORT")]
-    dynamodb_port: u16,
-    /// The folder of the embedded database
-    #[arg(long, value_name = "FOLDER", default_value_os_t = database::default_data_folder())]
-    data: PathBuf,
-}
-
-#[derive(Args)]
-struct OutputArgs {
+pub(crate) struct OutputArgs {
     /// For people or for programs
     #[arg(long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    pub(crate) output: Output,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
+/// See [`OutputArgs`].
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
     Table,
     Json,
 }
@@ -148,10 +149,10 @@ struct AddUser {
 }
 
 /// Does what the command line asks for.
-pub async fn run(cli: Cli) -> Result<()> {
+pub async fn run(cli: Cli) -> Result<Outcome> {
     match cli.command.unwrap_or(Command::Runserver(cli.runserver)) {
         Command::Runserver(args) => runserver::run(args).await,
-        Command::Migrate(args) => migrate(args).await,
+        Command::Migrate { database, output } => migrate(database, output.output).await,
         Command::Createsuperuser(args) => create_superuser(args).await,
         Command::Users(UsersCommand::Add(args)) => add_user(args).await,
         Command::Users(UsersCommand::List { database, output }) => {
@@ -166,41 +167,32 @@ pub async fn run(cli: Cli) -> Result<()> {
             clear_suppression(&email, database).await
         }
         Command::Demo => demo::run().await,
-    }
+        Command::Completions { shell } => {
+            let mut command = Cli::command();
+            clap_complete::generate(shell, &mut command, NAME, &mut io::stdout());
+            Ok(())
+        }
+    }?;
+    Ok(Outcome::Done)
 }
 
-/// A command's database, its tables there.
-struct Session {
-    connection: Connection,
-    names: TableNames,
-}
-
-impl DatabaseArgs {
-    async fn open(self) -> Result<Session> {
-        let target = Target::choose(self.aws, self.dynamodb_port, self.data);
-        let names = TableNames::read(&Environment::process())?;
-        Ok(Session {
-            connection: Connection::open(&target).await?,
-            names,
-        })
-    }
-}
-
-impl Session {
-    /// Closes the database whatever `work` came to, and says which one it was where that failed.
-    async fn finish<T>(self, work: Result<T>) -> Result<T> {
-        let place = self.connection.place.clone();
-        self.connection.close().await;
-        work.with_context(|| format!("on {place}"))
-    }
-}
-
-async fn migrate(args: DatabaseArgs) -> Result<()> {
-    let session = args.open().await?;
+async fn migrate(database: DatabaseArgs, output: Output) -> Result<()> {
+    let session = database.open().await?;
     let report = tables::migrate(&session.connection.client, &session.names).await;
-    for (table, is_new) in session.finish(report).await? {
+    let report = session.finish(report).await?;
+    if output == Output::Json {
+        let row = |(table, is_new)| json!({ "table": table, "made": is_new });
+        return print_json(&report.into_iter().map(row).collect());
+    }
+    for (table, is_new) in report {
         println!("{table}: {}", if is_new { "made" } else { "was there" });
     }
+    Ok(())
+}
+
+/// Prints `value` for programs.
+pub(crate) fn print_json(value: &Value) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -282,11 +274,16 @@ async fn add_user(args: AddUser) -> Result<()> {
     reason = "the edge, where the time comes from"
 )]
 async fn add(session: &Session, new: NewUser) -> Result<User> {
-    let Session { connection, names } = session;
-    if !tables::exists(&connection.client, &names.users).await? {
+    let Session {
+        connection, names, ..
+    } = session;
+    if session.is_aws {
+        session.require(&names.users).await?;
+    } else if !tables::exists(&connection.client, &names.users).await? {
         tables::migrate(&connection.client, names).await?;
     }
-    let rules = PasswordRules::read(&Environment::process())?;
+    let lookup = |name: &str| session.setting(name);
+    let rules = PasswordRules::read(&Environment::new(&lookup))?;
     users::add(&connection.client, &names.users, new, rules, Utc::now()).await
 }
 
@@ -294,9 +291,7 @@ async fn list_users(database: DatabaseArgs, output: Output) -> Result<()> {
     let session = database.open().await?;
     let mut listed = Vec::new();
     let work = async {
-        if !tables::exists(&session.connection.client, &session.names.users).await? {
-            return Ok(());
-        }
+        session.require(&session.names.users).await?;
         users::for_each(&session.connection.client, &session.names.users, |user| {
             listed.push(user.clone());
         })
@@ -305,13 +300,12 @@ async fn list_users(database: DatabaseArgs, output: Output) -> Result<()> {
     let work = work.await;
     session.finish(work).await?;
     match output {
-        Output::Json => println!(
-            "{}",
-            serde_json::to_string_pretty(&listed.iter().map(users::to_json).collect::<Vec<_>>())?
-        ),
-        Output::Table => print_table(&listed),
+        Output::Json => print_json(&listed.iter().map(users::to_json).collect()),
+        Output::Table => {
+            print_table(&listed);
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 async fn show_user(email: &str, database: DatabaseArgs, output: Output) -> Result<()> {
@@ -319,19 +313,19 @@ async fn show_user(email: &str, database: DatabaseArgs, output: Output) -> Resul
         bail!("{email:?} is not an e-mail address")
     };
     let session = database.open().await?;
-    let users = Users::new(
-        session.connection.client.clone(),
-        session.names.users.clone(),
-    );
-    let found = users.get(&email).await.map_err(Into::into);
-    let Some(user) = session.finish(found).await? else {
-        bail!("there is no user with the address {}", email.as_str())
+    let found = async {
+        let user = session.users().await?.get(&email).await?;
+        user.ok_or_else(|| no_user(&email))
     };
+    let found = found.await;
+    let user = session.finish(found).await?;
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&users::to_json(&user))?),
-        Output::Table => print_user(&user),
+        Output::Json => print_json(&users::to_json(&user)),
+        Output::Table => {
+            print_user(&user);
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 async fn clear_suppression(email: &str, database: DatabaseArgs) -> Result<()> {
@@ -339,18 +333,23 @@ async fn clear_suppression(email: &str, database: DatabaseArgs) -> Result<()> {
         bail!("{email:?} is not an e-mail address")
     };
     let session = database.open().await?;
-    let users = Users::new(
-        session.connection.client.clone(),
-        session.names.users.clone(),
-    );
-    let cleared = users.clear_suppression(&email).await.map_err(Into::into);
+    let cleared = async {
+        let cleared = session.users().await?.clear_suppression(&email).await?;
+        cleared.ok_or_else(|| no_user(&email))
+    };
+    let cleared = cleared.await;
     let address = email.as_str();
-    match session.finish(cleared).await? {
-        None => bail!("there is no user with the address {address}"),
-        Some(false) => println!("mail to {address} was not stopped; nothing was changed"),
-        Some(true) => println!("mail to {address} is sent again"),
+    if session.finish(cleared).await? {
+        println!("mail to {address} is sent again");
+    } else {
+        println!("mail to {address} was not stopped; nothing was changed");
     }
     Ok(())
+}
+
+fn no_user(email: &EmailAddress) -> anyhow::Error {
+    let address = email.as_str();
+    Missing(format!("there is no user with the address {address}")).into()
 }
 
 fn print_table(listed: &[User]) {

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use aws_config::BehaviorVersion;
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_types::{SdkConfig, region::Region};
 use dynoxide::Database;
@@ -73,6 +74,8 @@ impl Target {
 pub struct Connection {
     /// The client.
     pub client: DynamoDb,
+    /// What it was made from; the clients of other services are made from it too.
+    pub config: SdkConfig,
     /// Where it is, for messages.
     pub place: String,
     embedded: Option<Embedded>,
@@ -84,15 +87,14 @@ impl Connection {
         match target {
             Target::Aws => {
                 let config = aws_sdk_config().await?;
-                let region = config.region().map_or("no region", Region::as_ref);
-                let place = format!("DynamoDB in {region}");
                 Ok(Self {
                     client: DynamoDb::new(&config),
-                    place,
+                    place: aws_place(&config, &Environment::process()),
+                    config,
                     embedded: None,
                 })
             }
-            Target::Endpoint(url) => Self::of_url(url, url.clone(), None),
+            Target::Endpoint(url) => Self::of_url(url, format!("DynamoDB on {url}"), None),
             Target::Embedded { port, data } => {
                 let url = format!("http://127.0.0.1:{port}");
                 if is_runserver(*port).await {
@@ -107,9 +109,10 @@ impl Connection {
     }
 
     fn of_url(url: &str, place: String, embedded: Option<Embedded>) -> Result<Self> {
-        let client = DynamoDb::new(&local_sdk_config(url, &Environment::process())?);
+        let config = local_sdk_config(url, &Environment::process())?;
         Ok(Self {
-            client,
+            client: DynamoDb::new(&config),
+            config,
             place,
             embedded,
         })
@@ -120,6 +123,15 @@ impl Connection {
         if let Some(embedded) = self.embedded {
             embedded.stop().await;
         }
+    }
+}
+
+/// The region, and the endpoint where it is another than the region's own.
+fn aws_place(config: &SdkConfig, env: &Environment<'_>) -> String {
+    let region = config.region().map_or("no region", Region::as_ref);
+    match shared::aws::endpoint(env, ENDPOINT) {
+        None => format!("DynamoDB of AWS in {region}"),
+        Some(url) => format!("DynamoDB on {url} in {region}"),
     }
 }
 
@@ -157,7 +169,17 @@ pub(crate) async fn aws_sdk_config() -> Result<SdkConfig> {
             "no AWS region is set; set AWS_REGION or choose a profile with AWS_PROFILE"
         ));
     }
+    check_credentials(&config).await?;
     Ok(config)
+}
+
+/// Says that there are no credentials before the first call does in words of its own.
+async fn check_credentials(config: &SdkConfig) -> Result<()> {
+    let advice = "no AWS credentials are found; sign in (`aws sso login`), choose a profile with \
+                  AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    let provider = config.credentials_provider().context(advice)?;
+    provider.provide_credentials().await.context(advice)?;
+    Ok(())
 }
 
 /// Whether the embedded database of a `runserver` answers on `port`.

@@ -3,15 +3,15 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use manage::cli::Cli;
+use manage::{cli::Cli, exit};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match manage::cli::run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(outcome) => outcome.into(),
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            exit::failure(&error)
         }
     }
 }

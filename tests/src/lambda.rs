@@ -260,9 +260,9 @@ fn collect(mut stream: impl AsyncRead + Unpin + Send + 'static, into: Arc<Mutex<
     });
 }
 
-/// The functions' binaries by package, built with the first use. `cargo test` builds the
+/// The binaries by package, built with the first use. `cargo test` builds the
 /// binaries of a package for its own tests alone.
-fn binaries() -> &'static HashMap<String, PathBuf> {
+pub(crate) fn binaries() -> &'static HashMap<String, PathBuf> {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     BINARIES.get_or_init(build)
 }
@@ -283,6 +283,7 @@ fn build() -> HashMap<String, PathBuf> {
         "--package=request",
         "--package=confirm",
         "--package=mailer",
+        "--package=manage",
         "--package=tests",
     ]);
     cargo

@@ -5,6 +5,7 @@
 //! tells: somebody asks for a mail, takes the link out of it, sets a new password.
 
 pub mod app;
+pub mod command;
 pub mod functions;
 pub mod http;
 pub mod lambda;
