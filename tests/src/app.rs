@@ -352,6 +352,19 @@ impl TestApp {
         self.services.dynamodb()
     }
 
+    /// The row of `table` under `key`.
+    pub async fn row(
+        &self,
+        table: &str,
+        key: (&str, &str),
+    ) -> Option<HashMap<String, AttributeValue>> {
+        let get = self.direct().get_item().table_name(table);
+        let get = get
+            .key(key.0, AttributeValue::S(key.1.to_owned()))
+            .consistent_read(true);
+        Box::pin(get.send()).await.expect("DynamoDB answers").item
+    }
+
     /// All rows of `table`.
     pub async fn rows(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
         let scan = self

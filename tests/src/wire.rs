@@ -4,7 +4,10 @@
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,12 +45,25 @@ pub enum Fate {
     Answer(Response<Bytes>),
     /// It goes through, and its answer is lost.
     Lose,
-    /// It goes through after a while.
+    /// It goes through, and this is the body of its answer.
+    Garble(&'static str),
+    /// It goes through after a while, even where the caller has given up by then.
     Delay(Duration),
     /// It goes through once the test says so.
     Hold(Arc<Notify>),
     /// The connection ends before anything goes through.
     Cut,
+    /// It comes as far as this, of which the test is told, and no answer ever comes.
+    Hang(Moment, Arc<Notify>),
+}
+
+/// How far a call comes that hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Nobody else has heard of it.
+    Before,
+    /// What it asked for is done.
+    After,
 }
 
 impl Fate {
@@ -102,6 +118,7 @@ struct State {
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Mutex<Vec<Call>>,
     rule: Mutex<Rule>,
+    delayed: AtomicUsize,
 }
 
 impl Wire {
@@ -116,6 +133,7 @@ impl Wire {
             client: Client::builder(TokioExecutor::new()).build_http(),
             calls: Mutex::default(),
             rule: Mutex::new(Box::new(|_| Fate::Pass)),
+            delayed: AtomicUsize::new(0),
         });
         tokio::spawn(accept(listener, state.clone()));
         Self { address, state }
@@ -135,6 +153,12 @@ impl Wire {
     /// Lets everything pass again.
     pub fn mend(&self) {
         self.rule(|_| Fate::Pass);
+    }
+
+    /// Waits until every call that was delayed has gone through.
+    pub async fn settle(&self) {
+        let look = async || (self.state.delayed.load(Ordering::SeqCst) == 0).then_some(());
+        crate::eventually("the delayed calls to go through", look).await;
     }
 
     /// The calls so far, but for reads of the stream.
@@ -215,15 +239,33 @@ async fn answer(
         Fate::Pass => forward(&state, request).await,
         Fate::Answer(answer) => Ok(answer.map(Full::new)),
         Fate::Lose => forward(&state, request).await.and(Err(Cut)),
+        Fate::Garble(body) => {
+            let body = Full::new(Bytes::from_static(body.as_bytes()));
+            forward(&state, request).await.map(|_| Response::new(body))
+        }
         Fate::Delay(time) => {
-            tokio::time::sleep(time).await;
-            forward(&state, request).await
+            state.delayed.fetch_add(1, Ordering::SeqCst);
+            // A task of its own, since this one ends with the caller's connection.
+            let late = tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                let answer = forward(&state, request).await;
+                state.delayed.fetch_sub(1, Ordering::SeqCst);
+                answer
+            });
+            late.await.unwrap_or(Err(Cut))
         }
         Fate::Hold(go) => {
             go.notified().await;
             forward(&state, request).await
         }
         Fate::Cut => Err(Cut),
+        Fate::Hang(moment, reached) => {
+            if moment == Moment::After {
+                forward(&state, request).await?;
+            }
+            reached.notify_one();
+            std::future::pending().await
+        }
     }
 }
 

@@ -484,6 +484,23 @@ async fn a_lost_answer_to_the_transaction_is_still_a_success() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_behind_the_retries_of_the_sdk_is_still_a_success() {
+    let app = TestApp::with_ada().await;
+    let busy = Fate::error(400, "TransactionInProgressException", "still busy");
+    // The SDK gives up after three; the fourth is of our own and has to have the same name.
+    let (_, answer, tries) = confirm_against(&app, move |number| match number {
+        1 => Fate::Lose,
+        2 | 3 => busy.clone(),
+        _ => Fate::Pass,
+    })
+    .await;
+    answer.assert_worked();
+    assert_eq!(tries, 4);
+    assert_password_is(&app, GOOD_PASSWORD).await;
+    assert_one_notice(&app).await;
+}
+
+#[tokio::test]
 async fn a_conflict_is_tried_again() {
     let app = TestApp::with_ada().await;
     let conflict = Fate::cancelled(&["None", "TransactionConflict", "None"]);
