@@ -47,7 +47,11 @@ pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingErro
         .with_current_span(false)
         .with_span_list(false)
         .with_filter(events_up_to(level));
-    let metrics = EmbeddedMetrics { function: name }.with_filter(filter_fn(is_metric));
+    // Lambda's own name for it tells the functions of two stacks apart.
+    let function = env
+        .get("AWS_LAMBDA_FUNCTION_NAME")
+        .unwrap_or_else(|| name.to_owned());
+    let metrics = EmbeddedMetrics { function }.with_filter(filter_fn(is_metric));
     tracing_subscriber::registry()
         .with(lines)
         .with(metrics)
@@ -95,7 +99,7 @@ pub fn log_panics() {
 
 /// Writes each [`count`] as a line in CloudWatch's embedded metric format.
 struct EmbeddedMetrics {
-    function: &'static str,
+    function: String,
 }
 
 impl<S: Subscriber> Layer<S> for EmbeddedMetrics {
@@ -105,7 +109,7 @@ impl<S: Subscriber> Layer<S> for EmbeddedMetrics {
         let millis = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |elapsed| elapsed.as_millis());
-        let line = embedded_metric(self.function, &fields, u64::try_from(millis).unwrap_or(0));
+        let line = embedded_metric(&self.function, &fields, u64::try_from(millis).unwrap_or(0));
         // A metric that cannot be written must not fail the request that it counts.
         let _ = writeln!(std::io::stdout(), "{line}");
     }

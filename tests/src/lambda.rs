@@ -228,7 +228,6 @@ fn command(name: &str, environment: &BTreeMap<String, String>, api: SocketAddr) 
         ("_HANDLER", "bootstrap"),
         ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
-        ("AWS_LAMBDA_FUNCTION_NAME", name),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
         ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/f"),
@@ -241,6 +240,7 @@ fn command(name: &str, environment: &BTreeMap<String, String>, api: SocketAddr) 
     command
         .env_clear()
         .envs(lambda)
+        .env("AWS_LAMBDA_FUNCTION_NAME", format!("stack-{name}"))
         .env("AWS_LAMBDA_RUNTIME_API", api.to_string())
         .envs(environment)
         .stdin(Stdio::null())

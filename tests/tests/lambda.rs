@@ -109,9 +109,13 @@ async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
             "Your password for Example was changed"
         );
     }
-    for function in [request, confirm, mailer] {
+    for (function, metric) in [
+        (request, r#""function":"stack-request","requests":1}"#),
+        (confirm, r#""function":"stack-confirm","resets":1}"#),
+        (mailer, r#""function":"stack-mailer","mails_sent":1}"#),
+    ] {
         app.secrets.assert_absent_from(&function.logs());
-        assert!(function.logs().contains("_aws"), "metrics are written");
+        assert!(function.logs().contains(metric), "{metric} is written");
     }
 }
 
