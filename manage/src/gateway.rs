@@ -56,8 +56,8 @@ pub(crate) fn router(functions: Functions, other: Router) -> Router {
         router = router.route(path, any(change_forgotten_password));
     }
     router
-        .route(WELL_KNOWN, get(forgot_password))
-        .route("/openapi.json", get(openapi))
+        .route(WELL_KNOWN, get(forgot_password).fallback(only_get))
+        .route("/openapi.json", get(openapi).fallback(only_get))
         .with_state(functions)
         .merge(other)
         .fallback(not_found)
@@ -90,6 +90,12 @@ async fn openapi() -> Response {
 
 async fn not_found() -> Response {
     http_response(shared::http::secured(Problem::NotFound.into_response()))
+}
+
+/// The answer to another method than that of a page.
+async fn only_get() -> Response {
+    let problem = Problem::MethodNotAllowed("GET, HEAD");
+    http_response(shared::http::secured(problem.into_response()))
 }
 
 async fn lambda_request(request: Request, peer: SocketAddr) -> lambda_http::Request {

@@ -57,7 +57,7 @@ where
             answer.unwrap_or_else(|_| Problem::Panicked.into_response())
         }
         _ if is_preflight => preflight(),
-        _ => Problem::MethodNotAllowed.into_response(),
+        _ => Problem::MethodNotAllowed("GET, HEAD, POST").into_response(),
     };
     if is_head {
         *response.body_mut() = Body::Empty;

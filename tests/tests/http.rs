@@ -134,6 +134,13 @@ async fn other_methods_are_answered_405_with_allow() {
             assert_eq!(answer.header("allow"), Some("GET, HEAD, POST"));
         }
     }
+    for path in ["/.well-known/change-password", "/openapi.json"] {
+        for method in [Method::POST, Method::PUT, Method::OPTIONS] {
+            let answer = send(method, &app.url(path), &[("content-type", FORM)], "").await;
+            app.assert_refused(&answer, 405, "method_not_allowed");
+            assert_eq!(answer.header("allow"), Some("GET, HEAD"));
+        }
+    }
 }
 
 #[tokio::test]

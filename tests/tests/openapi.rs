@@ -55,7 +55,7 @@ fn problems() -> Vec<Problem> {
         Problem::body(""),
         Problem::InvalidToken,
         Problem::NotFound,
-        Problem::MethodNotAllowed,
+        Problem::MethodNotAllowed(""),
         Problem::PayloadTooLarge,
         Problem::UnsupportedMediaType(""),
         Problem::WeakPassword(Vec::new()),
@@ -74,7 +74,7 @@ fn is_answered(problem: &Problem) -> [bool; 2] {
         Problem::RateLimited { .. } => [true, false],
         Problem::InvalidToken | Problem::WeakPassword(_) => [false, true],
         Problem::InvalidParams { .. }
-        | Problem::MethodNotAllowed
+        | Problem::MethodNotAllowed(_)
         | Problem::PayloadTooLarge
         | Problem::UnsupportedMediaType(_)
         | Problem::Aws(_)

@@ -12,9 +12,6 @@ use crate::{
     password::{HashError, Weakness},
 };
 
-/// The methods of both resources.
-const ALLOWED: &str = "GET, HEAD, POST";
-
 /// Every way in which a request can fail. The one place that maps a failure to HTTP.
 #[derive(Debug)]
 pub enum Problem {
@@ -30,8 +27,8 @@ pub enum Problem {
     InvalidToken,
     /// Nothing is served under the path.
     NotFound,
-    /// Another method than the resource has.
-    MethodNotAllowed,
+    /// Another method than those that the resource has, which are listed.
+    MethodNotAllowed(&'static str),
     /// A body over [`super::MAX_BODY_BYTES`].
     PayloadTooLarge,
     /// A body in another format, charset or encoding; the text says what is understood.
@@ -86,7 +83,7 @@ impl Problem {
             Self::InvalidParams { .. } => "invalid_params",
             Self::InvalidToken => "invalid_token",
             Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::WeakPassword(_) => "weak_password",
@@ -99,7 +96,7 @@ impl Problem {
         match self {
             Self::InvalidParams { .. } | Self::InvalidToken => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::WeakPassword(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -115,7 +112,7 @@ impl Problem {
                 account. If you have just set a new password, try to sign in with it; otherwise ask for another mail."
                 .to_owned(),
             Self::NotFound => "There is nothing under this path; check the address.".to_owned(),
-            Self::MethodNotAllowed => "Send a GET request for the page, or a POST request.".to_owned(),
+            Self::MethodNotAllowed(allowed) => format!("This address takes {allowed}."),
             Self::PayloadTooLarge => "The body is larger than 16 KiB; send the documented fields alone.".to_owned(),
             Self::UnsupportedMediaType(detail) => (*detail).to_owned(),
             Self::WeakPassword(reasons) => {
@@ -153,7 +150,9 @@ impl Problem {
         self.log();
         *response.status_mut() = self.status();
         let header = match self {
-            Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static(ALLOWED))),
+            Self::MethodNotAllowed(allowed) => {
+                Some((header::ALLOW, HeaderValue::from_static(allowed)))
+            }
             Self::RateLimited {
                 retry_after_seconds,
             } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))),
