@@ -6,6 +6,7 @@
 
 mod account;
 mod chart;
+pub(crate) mod deployed;
 mod guard;
 mod list;
 mod pages;
@@ -31,7 +32,8 @@ use shared::{
     tables::{Outbox, Tokens, Users},
 };
 
-use self::{sessions::Sessions, tries::Tries};
+use self::{guard::Admin, pages::Frame, sessions::Sessions, tries::Tries};
+use crate::{inbox::Inbox, refusals::Refusals};
 
 /// No form of the panel is longer.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -46,7 +48,17 @@ pub(crate) struct Settings {
     pub(crate) hashing: HashParams,
     /// The port that browsers see it on.
     pub(crate) port: u16,
+    /// Which system it is about, for people.
+    pub(crate) place: String,
+    /// What only the local system knows.
+    pub(crate) local: Option<Records>,
     pub(crate) now: fn() -> DateTime<Utc>,
+}
+
+/// What the local system keeps beside its tables.
+pub(crate) struct Records {
+    pub(crate) inbox: Inbox,
+    pub(crate) refusals: Option<Refusals>,
 }
 
 /// What the handlers share.
@@ -58,6 +70,8 @@ struct Panel {
     /// A hash that no password has, at the cost of a real one.
     dummy_hash: String,
     hosts: [String; 2],
+    place: String,
+    local: Option<Records>,
     now: fn() -> DateTime<Utc>,
     sessions: Mutex<Sessions>,
     tries: Mutex<Tries>,
@@ -71,6 +85,8 @@ impl Panel {
             budget,
             hashing,
             port,
+            place,
+            local,
             now,
         } = settings;
         Self {
@@ -80,9 +96,20 @@ impl Panel {
             budget,
             dummy_hash: dummy_hash(hashing),
             hosts: ["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}")),
+            place,
+            local,
             now,
             sessions: Mutex::default(),
             tries: Mutex::default(),
+        }
+    }
+
+    /// What every page of `admin` has around it.
+    fn frame<'a>(&'a self, admin: &'a Admin) -> Frame<'a> {
+        Frame {
+            form_token: &admin.form_token,
+            place: &self.place,
+            has_inbox: self.local.is_some(),
         }
     }
 

@@ -16,6 +16,7 @@ use shared::{
 use zeroize::Zeroizing;
 
 use crate::{
+    admin::deployed::{self, AdminArgs},
     demo,
     exit::{self, Missing, Outcome},
     runserver::{self, RunserverArgs},
@@ -57,6 +58,8 @@ enum Command {
     /// Add, list and show users
     #[command(subcommand)]
     Users(UsersCommand),
+    /// Serve the admin panel, on this machine alone, for what is deployed on AWS
+    Admin(AdminArgs),
     /// Walk through a whole reset in memory and check each step
     Demo,
     /// Print what a shell needs to complete these commands
@@ -166,6 +169,7 @@ pub async fn run(cli: Cli) -> Result<Outcome> {
         Command::Users(UsersCommand::ClearSuppression { email, database }) => {
             clear_suppression(&email, database).await
         }
+        Command::Admin(args) => deployed::run(args).await,
         Command::Demo => demo::run().await,
         Command::Completions { shell } => {
             let mut command = Cli::command();

@@ -17,7 +17,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
     routing::get,
 };
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::pages::source_hash;
@@ -100,6 +100,19 @@ impl Inbox {
             .rev()
             .map(|entry| entry.mail.clone())
             .collect()
+    }
+
+    /// When each of the mails was taken, the oldest first.
+    pub(crate) fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let times: Vec<i64> = self
+            .store()
+            .entries
+            .iter()
+            .map(|entry| entry.mail.at)
+            .collect();
+        times
+            .into_iter()
+            .filter_map(DateTime::from_timestamp_millis)
     }
 
     /// Keeps `mail`, which came in `request`.

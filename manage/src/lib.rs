@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod inbox;
 pub mod local;
 pub mod pump;
+pub mod refusals;
 pub mod runserver;
 mod ses;
 mod session;

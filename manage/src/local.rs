@@ -30,11 +30,12 @@ use crate::{
     gateway::{self, Functions},
     inbox::Inbox,
     pump::Pump,
+    refusals::Refusals,
     ses, tables,
 };
 
 /// How long open connections may take to end when the system stops.
-const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// How to start the system.
 #[derive(Debug, Clone)]
@@ -55,6 +56,8 @@ pub struct Options {
     pub inherit_env: bool,
     /// Whether the outbox's stream feeds the mailer in this process.
     pub pump: bool,
+    /// What was refused, for the panel to show.
+    pub refusals: Option<Refusals>,
 }
 
 impl Options {
@@ -70,6 +73,7 @@ impl Options {
             settings: BTreeMap::new(),
             inherit_env: false,
             pump: true,
+            refusals: None,
         }
     }
 }
@@ -115,7 +119,11 @@ impl Local {
 
         let inbox = open_inbox(&options)?;
         let functions = functions(&env, &dynamodb)?;
-        let admin = admin_settings(&env, &dynamodb, api_address.port())?;
+        let records = admin::Records {
+            inbox: inbox.clone(),
+            refusals: options.refusals.clone(),
+        };
+        let admin = admin_settings(&env, &dynamodb, api_address.port(), records)?;
         let mailer = Arc::new(mailer::App::new(
             MailerSettings::read(&env)?,
             dynamodb.clone(),
@@ -218,11 +226,11 @@ impl Local {
     clippy::disallowed_methods,
     reason = "the edge, where the time comes from"
 )]
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-async fn bind(port: u16, option: &str) -> Result<TcpListener> {
+pub(crate) async fn bind(port: u16, option: &str) -> Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
         .with_context(|| format!("port {port} cannot be used; stop what listens there, or choose another with {option}"))
@@ -287,13 +295,16 @@ fn admin_settings(
     env: &Environment<'_>,
     dynamodb: &DynamoDb,
     port: u16,
+    records: admin::Records,
 ) -> Result<admin::Settings> {
     Ok(admin::Settings {
         dynamodb: dynamodb.clone(),
         tables: TableNames::read(env)?,
-        budget: MailerSettings::read(env)?.budget,
+        budget: settings::mail_budget(env)?,
         hashing: settings::hash_params(env)?,
         port,
+        place: "this machine".to_owned(),
+        local: Some(records),
         now,
     })
 }
@@ -336,7 +347,7 @@ async fn hand_over(mut reports: mpsc::UnboundedReceiver<Value>, mailer: Arc<mail
     }
 }
 
-fn serve(
+pub(crate) fn serve(
     listener: TcpListener,
     router: Router,
     mut stopped: watch::Receiver<bool>,

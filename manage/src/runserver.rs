@@ -21,7 +21,8 @@ use tracing_subscriber::{
 
 use crate::{
     database::{self, Target},
-    local::{Local, Options},
+    local::{self, Local, Options},
+    refusals::Refusals,
     users::{self, NewUser, PasswordRules},
 };
 
@@ -70,7 +71,8 @@ pub struct RunserverArgs {
 
 /// Starts the system, says where it is, and ends it on Ctrl-C or a signal to terminate.
 pub async fn run(args: RunserverArgs) -> Result<()> {
-    start_logging(args.log_level);
+    let refusals = Refusals::new(local::now);
+    start_logging(args.log_level, Some(refusals.clone()));
 
     let target = Target::choose(args.aws, args.dynamodb_port, args.data.clone());
     let local = Local::start(Options {
@@ -82,6 +84,7 @@ pub async fn run(args: RunserverArgs) -> Result<()> {
         settings: [].into(),
         inherit_env: true,
         pump: true,
+        refusals: Some(refusals),
     })
     .await?;
     if local.is_embedded() {
@@ -94,8 +97,9 @@ pub async fn run(args: RunserverArgs) -> Result<()> {
     Ok(())
 }
 
-/// Lines on standard error, of the same events that the functions log.
-fn start_logging(level: Level) {
+/// Lines on standard error, of the same events that the functions log; and the counts of
+/// `refusals`.
+pub(crate) fn start_logging(level: Level, refusals: Option<Refusals>) {
     // The embedded database warns of every condition that fails, which is how the limits work.
     let no_noise = filter_fn(|event| {
         !event.target().starts_with("dynoxide") || *event.level() == Level::ERROR
@@ -105,7 +109,10 @@ fn start_logging(level: Level) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .with_filter(shared::log::events_up_to(level).and(no_noise));
-    tracing_subscriber::registry().with(lines).init();
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(refusals)
+        .init();
     shared::log::log_panics();
 }
 
@@ -170,7 +177,8 @@ fn announce(local: &Local) {
     println!("Ctrl-C stops it.");
 }
 
-async fn stopped() -> Result<()> {
+/// Ends with Ctrl-C or a signal to terminate.
+pub(crate) async fn stopped() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted?,

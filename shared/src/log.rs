@@ -82,6 +82,16 @@ pub fn events_up_to(level: Level) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
     })
 }
 
+/// The name and the value of the metric that `event` is, if it is one.
+#[must_use]
+pub fn metric(event: &Event<'_>) -> Option<(String, u64)> {
+    is_metric(event.metadata()).then(|| {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        (fields.name, fields.value)
+    })
+}
+
 fn is_metric(event: &Metadata<'_>) -> bool {
     event.target() == METRICS
 }

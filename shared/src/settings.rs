@@ -317,16 +317,19 @@ impl MailerSettings {
             )?,
             // NIST SP 800-63B-4 §4.2.1.2: a mailed recovery code holds for 24 hours at most.
             token_ttl: TimeDelta::hours(env.number("TOKEN_TTL_HOURS", 24, 1..=24)?.into()),
-            budget: MailBudget {
-                cooldown: TimeDelta::seconds(
-                    env.number("ACCOUNT_COOLDOWN_SECONDS", 60, 0..=3_600)?
-                        .into(),
-                ),
-                per_hour: env.number("ACCOUNT_LIMIT_PER_HOUR", 5, 1..=100)? as usize,
-            },
+            budget: mail_budget(env)?,
             reset_url,
         })
     }
+}
+
+/// `ACCOUNT_COOLDOWN_SECONDS` and `ACCOUNT_LIMIT_PER_HOUR`.
+pub fn mail_budget(env: &Environment<'_>) -> Result<MailBudget, SettingError> {
+    let cooldown = env.number("ACCOUNT_COOLDOWN_SECONDS", 60, 0..=3_600)?;
+    Ok(MailBudget {
+        cooldown: TimeDelta::seconds(cooldown.into()),
+        per_hour: env.number("ACCOUNT_LIMIT_PER_HOUR", 5, 1..=100)? as usize,
+    })
 }
 
 /// An https address, or a plain http one of this machine.

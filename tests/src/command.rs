@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, process::Stdio};
 
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+    time::timeout,
+};
 
 use crate::{PATIENCE, lambda::binaries};
 
@@ -35,10 +39,11 @@ impl Ended {
     }
 }
 
-/// Runs `manage` with `args`, separated by spaces, with nothing in its environment but
-/// `environment`, and with `input` on standard input.
-pub async fn manage(args: &str, environment: &BTreeMap<String, String>, input: &str) -> Ended {
-    let mut process = Command::new(&binaries()["manage"])
+/// Starts `manage` with `args`, separated by spaces, with nothing in its environment but
+/// `environment`; it ends with the value.
+#[must_use]
+pub fn start(args: &str, environment: &BTreeMap<String, String>) -> Child {
+    Command::new(&binaries()["manage"])
         .args(args.split_whitespace())
         .env_clear()
         .envs(environment)
@@ -47,7 +52,12 @@ pub async fn manage(args: &str, environment: &BTreeMap<String, String>, input: &
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .expect("the binary starts");
+        .expect("the binary starts")
+}
+
+/// Runs `manage` with `args` in `environment`, as [`start`] does, to its end, with `input` on standard input.
+pub async fn manage(args: &str, environment: &BTreeMap<String, String>, input: &str) -> Ended {
+    let mut process = start(args, environment);
     let mut stdin = process.stdin.take().expect("a pipe");
     // A command that reads nothing may have ended already.
     let _ = stdin.write_all(input.as_bytes()).await;

@@ -6,12 +6,21 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use axum::{Router, body::Bytes, http::StatusCode, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    http::{Method, StatusCode},
+    routing::post,
+};
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
-    command::manage,
+    command::{manage, start},
+    http::{self, Answer, FORM},
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+};
 
 const ADA: &str = "ada@example.com";
 
@@ -186,6 +195,103 @@ async fn a_missing_region_and_missing_credentials_are_said() {
     env.insert("AWS_REGION".to_owned(), "eu-central-1".to_owned());
     let ended = manage("users list --aws", &env, "").await;
     ended.assert_failed(1, &["no AWS credentials are found", "aws sso login"]);
+}
+
+/// A port that is free now.
+async fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let address = listener.and_then(|listener| listener.local_addr());
+    address.expect("a port").port()
+}
+
+/// The list of users in the panel at `panel`, after a sign-in as `email`.
+async fn users_page(panel: &str, email: &str) -> String {
+    let text = |answer: &Answer| String::from_utf8_lossy(&answer.body).into_owned();
+    let cookies = |answer: &Answer| -> String {
+        let set = answer.headers.get_all("set-cookie").iter();
+        let pairs = set.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+        pairs.collect::<Vec<_>>().join("; ")
+    };
+    let sign_in = format!("{panel}/admin/sign-in/");
+    let form = http::send(Method::GET, &sign_in, &[], "").await;
+    let form_page = text(&form);
+    let (_, token) = form_page
+        .split_once("name=\"form_token\" value=\"")
+        .expect("a form");
+    let fields = [
+        ("form_token", &token[..43]),
+        ("email", email),
+        ("password", GOOD_PASSWORD),
+    ];
+    let form_cookies = cookies(&form);
+    let headers = [("content-type", FORM), ("cookie", form_cookies.as_str())];
+    let signed_in = http::send(Method::POST, &sign_in, &headers, http::form(&fields)).await;
+    assert_eq!(signed_in.status, 303, "{signed_in:?}");
+    let session = cookies(&signed_in);
+    let headers = [("cookie", session.as_str())];
+    text(&http::send(Method::GET, &format!("{panel}/admin/"), &headers, "").await)
+}
+
+#[tokio::test]
+async fn the_panel_of_a_stack_shows_its_users_and_makes_nothing() {
+    let app = TestApp::builder()
+        .with_cheap_hashes()
+        .user(user(ADA))
+        .start()
+        .await;
+    let add = "createsuperuser --email root@example.com --password-stdin";
+    let added = manage(add, &app.environment(), GOOD_PASSWORD).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    app.dynamodb.forget();
+    let (url, _) = cloudformation(StatusCode::OK, described(&OUTPUTS)).await;
+    let port = free_port().await;
+    let args = format!("admin --stack recovery --port {port}");
+    let mut process = start(&args, &operator(&app, &url));
+    let panel = format!("http://127.0.0.1:{port}");
+    let mut line = String::new();
+    let mut out = BufReader::new(process.stdout.take().expect("a pipe"));
+    out.read_line(&mut line).await.expect("it says where it is");
+    assert!(
+        line.contains(&panel) && line.contains("stack recovery"),
+        "{line}"
+    );
+
+    let page = users_page(&panel, "root@example.com").await;
+    for part in [
+        "stack recovery, ",
+        ADA,
+        "Requests for a link",
+        "in CloudWatch",
+    ] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains("/inbox/"));
+    // Nobody else on the network reaches it, and only the panel is there.
+    let answer = http::send(
+        Method::GET,
+        &format!("{panel}/core/user/forgot-password/"),
+        &[],
+        "",
+    )
+    .await;
+    assert_eq!(answer.status, 404);
+    let calls = app.dynamodb.take_targets();
+    let writes = ["CreateTable", "PutItem", "UpdateItem", "DeleteItem"];
+    assert!(
+        !calls.iter().any(|call| writes.contains(&call.as_str())),
+        "{calls:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_panel_wants_to_know_which_tables() {
+    let app = TestApp::builder().start().await;
+    let env = app.environment();
+    manage("admin", &env, "")
+        .await
+        .assert_failed(2, &["--stack <NAME>", "--users-table <NAME>"]);
+    let none = manage("admin --users-table people", &env, "").await;
+    none.assert_failed(4, &["no table people"]);
 }
 
 #[tokio::test]

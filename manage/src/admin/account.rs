@@ -18,7 +18,7 @@ use shared::{
 use super::{
     Panel,
     guard::{Admin, Fields, random_text},
-    pages::{Failure, STYLE, href, render, time, yes},
+    pages::{Failure, Frame, STYLE, href, render, time, yes},
 };
 
 /// What an administrator may do. To set a password is not among it.
@@ -145,7 +145,7 @@ fn left(user: &User, budget: MailBudget, now: DateTime<Utc>) -> usize {
 #[derive(Template)]
 #[template(path = "admin/account.html")]
 struct Account<'a> {
-    form_token: Option<&'a str>,
+    frame: Option<Frame<'a>>,
     done: Option<&'static str>,
     address: &'a str,
     facts: Vec<(&'static str, String)>,
@@ -160,7 +160,7 @@ struct Account<'a> {
 #[derive(Template)]
 #[template(path = "admin/ask.html")]
 struct Ask<'a> {
-    form_token: Option<&'a str>,
+    frame: Option<Frame<'a>>,
     token: &'a str,
     question: &'static str,
     consequence: &'static str,
@@ -194,7 +194,7 @@ pub(super) async fn show(
         (action.label(), href(&place, &fields), hindrance)
     };
     let page = Account {
-        form_token: Some(&admin.form_token),
+        frame: Some(panel.frame(&admin)),
         done: Action::parse(query.get("done")).ok().map(Action::done),
         address: &user.mail_to,
         facts: facts(&user, panel.budget, now),
@@ -267,7 +267,7 @@ pub(super) async fn ask(
     let user = find(&panel, query.get("email")).await?;
     check(&panel, &admin, action, &user)?;
     let page = Ask {
-        form_token: Some(&admin.form_token),
+        frame: Some(panel.frame(&admin)),
         token: &admin.form_token,
         question: action.question(),
         consequence: action.consequence(),

@@ -1,10 +1,9 @@
-//! The last 24 hours of the outbox as small bar charts.
+//! The last 24 hours as small bar charts.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use shared::{
-    aws::AwsError,
-    tables::{Kind, Outbox},
-};
+use shared::{aws::AwsError, tables::Kind};
+
+use super::Panel;
 
 /// Hours in a chart, the one under way included.
 const HOURS: usize = 24;
@@ -14,20 +13,16 @@ const STEP: usize = 10;
 
 /// What happened, hour by hour, the oldest first.
 pub(super) struct Overview {
-    pub(super) hours: Vec<Hour>,
-    pub(super) charts: [Chart; 2],
-}
-
-/// One hour.
-pub(super) struct Hour {
-    pub(super) begins: String,
-    pub(super) requests: i64,
-    pub(super) changes: i64,
+    pub(super) charts: Vec<Chart>,
+    /// Each with its number in every chart.
+    pub(super) hours: Vec<(String, Vec<i64>)>,
+    /// Whether mails and refusals are among them.
+    pub(super) is_whole: bool,
 }
 
 /// One chart.
 pub(super) struct Chart {
-    pub(super) title: &'static str,
+    pub(super) title: String,
     pub(super) total: i64,
     pub(super) most: i64,
     pub(super) bars: Vec<Bar>,
@@ -40,50 +35,81 @@ pub(super) struct Bar {
     pub(super) height: i64,
 }
 
+/// Numbers by the hour from a time on.
+#[derive(Clone, Copy)]
+struct Counts {
+    since: DateTime<Utc>,
+    hours: [i64; HOURS],
+}
+
+impl Counts {
+    fn add(&mut self, count: i64, at: DateTime<Utc>) {
+        let index =
+            usize::try_from((at - self.since).num_seconds().div_euclid(3600)).unwrap_or(HOURS);
+        if let Some(total) = self.hours.get_mut(index) {
+            *total += count;
+        }
+    }
+}
+
 impl Overview {
-    /// Counts the outbox. The requests of one client in one window are one row, which counts in
-    /// the hour of the last of them.
-    pub(super) async fn read(outbox: &Outbox, now: DateTime<Utc>) -> Result<Self, AwsError> {
+    /// Counts the outbox, and what the local system knows beside it. The requests of one client
+    /// in one window are one row, which counts in the hour of the last of them.
+    pub(super) async fn read(panel: &Panel, now: DateTime<Utc>) -> Result<Self, AwsError> {
         let hour = TimeDelta::hours(1);
-        let this_hour = now.duration_trunc(hour).unwrap_or(now);
-        let since = this_hour - hour * 23;
-        let (mut requests, mut changes) = ([0_i64; HOURS], [0_i64; HOURS]);
-        let tally = |kind, count, at: DateTime<Utc>| {
-            let counts = match kind {
-                Kind::ResetRequested => &mut requests,
-                Kind::PasswordChanged => &mut changes,
-            };
-            let index = usize::try_from((at - since).num_hours()).unwrap_or(HOURS);
-            if let Some(total) = counts.get_mut(index) {
-                *total += count;
-            }
+        let since = now.duration_trunc(hour).unwrap_or(now) - hour * 23;
+        let none = Counts {
+            since,
+            hours: [0; HOURS],
         };
-        outbox.for_each_since(since, tally).await?;
-        Ok(Self::new(since, requests, changes))
+        let (mut requests, mut resets) = (none, none);
+        let tally = |kind, count, at| match kind {
+            Kind::ResetRequested => requests.add(count, at),
+            Kind::PasswordChanged => resets.add(count, at),
+        };
+        panel.outbox.for_each_since(since, tally).await?;
+        let mut series = vec![("Requests for a link".to_owned(), requests.hours)];
+        if let Some(local) = &panel.local {
+            let mut mails = none;
+            local.inbox.times().for_each(|at| mails.add(1, at));
+            series.push(("Mails".to_owned(), mails.hours));
+        }
+        series.push(("Passwords reset".to_owned(), resets.hours));
+        if let Some(refusals) = panel
+            .local
+            .as_ref()
+            .and_then(|local| local.refusals.as_ref())
+        {
+            let mut refused = none;
+            refusals
+                .by_hour()
+                .into_iter()
+                .for_each(|(at, count)| refused.add(count, at));
+            let since = refusals.since().format("%H:%M UTC");
+            series.push((format!("Refused since the start at {since}"), refused.hours));
+        }
+        Ok(Self::new(since, &series, panel.local.is_some()))
     }
 
-    fn new(since: DateTime<Utc>, requests: [i64; HOURS], changes: [i64; HOURS]) -> Self {
-        let begins = (0..).map(|hours| since + TimeDelta::hours(hours));
-        let hours = begins
-            .zip(requests.iter().zip(&changes))
-            .map(|(begins, (requests, changes))| Hour {
-                begins: begins.format("%m-%d %H:00").to_string(),
-                requests: *requests,
-                changes: *changes,
-            })
-            .collect();
+    fn new(since: DateTime<Utc>, series: &[(String, [i64; HOURS])], is_whole: bool) -> Self {
+        let row = |hour: usize| {
+            let begins = since + TimeDelta::hours(i64::try_from(hour).unwrap_or(0));
+            let counts = series.iter().map(|(_, counts)| counts[hour]).collect();
+            (begins.format("%m-%d %H:00").to_string(), counts)
+        };
         Self {
-            hours,
-            charts: [
-                Chart::new("Requests for a link", &requests),
-                Chart::new("Passwords changed", &changes),
-            ],
+            charts: series
+                .iter()
+                .map(|(title, counts)| Chart::new(title, counts))
+                .collect(),
+            hours: (0..HOURS).map(row).collect(),
+            is_whole,
         }
     }
 }
 
 impl Chart {
-    fn new(title: &'static str, counts: &[i64; HOURS]) -> Self {
+    fn new(title: &str, counts: &[i64; HOURS]) -> Self {
         let most = counts.iter().copied().max().unwrap_or(0);
         let bar = |(index, count): (usize, &i64)| {
             // What happened at all can be seen.
@@ -95,7 +121,7 @@ impl Chart {
             }
         };
         Self {
-            title,
+            title: title.to_owned(),
             total: counts.iter().sum(),
             most,
             bars: counts.iter().enumerate().map(bar).collect(),
@@ -122,5 +148,22 @@ mod tests {
                 .iter()
                 .all(|bar| bar.height == 0)
         );
+    }
+
+    #[test]
+    fn what_happened_counts_in_its_hour_and_not_outside_of_the_day() {
+        let since = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let mut counts = Counts {
+            since,
+            hours: [0; HOURS],
+        };
+        for minutes in [-1, 0, 59, 60, 24 * 60 - 1, 24 * 60] {
+            counts.add(1, since + TimeDelta::minutes(minutes));
+        }
+        assert_eq!(
+            (counts.hours[0], counts.hours[1], counts.hours[23]),
+            (2, 1, 1)
+        );
+        assert_eq!(counts.hours.iter().sum::<i64>(), 4);
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Panel,
     chart::Overview,
     guard::{Admin, Fields},
-    pages::{Failure, STYLE, href, render, time, yes},
+    pages::{Failure, Frame, STYLE, href, render, time, yes},
 };
 
 /// Users on a page.
@@ -22,7 +22,7 @@ const PAGE: usize = 50;
 #[derive(Template)]
 #[template(path = "admin/list.html")]
 struct List<'a> {
-    form_token: Option<&'a str>,
+    frame: Option<Frame<'a>>,
     overview: Overview,
     search: &'a str,
     rows: Vec<Row>,
@@ -68,8 +68,8 @@ pub(super) async fn show(
     let after = EmailAddress::parse(query.get("after")).ok();
     let (users, next) = find(&panel, search, after.as_ref()).await?;
     let page = List {
-        form_token: Some(&admin.form_token),
-        overview: Overview::read(&panel.outbox, (panel.now)()).await?,
+        frame: Some(panel.frame(&admin)),
+        overview: Overview::read(&panel, (panel.now)()).await?,
         search,
         rows: users.into_iter().map(Row::from).collect(),
         next: next.map(|next| href("/admin/", &[("search", search), ("after", next.as_str())])),

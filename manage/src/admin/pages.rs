@@ -23,6 +23,17 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).expect("a hash is ASCII")
 });
 
+/// What the pages of somebody who is signed in have around them.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'a> {
+    /// For the sign-out button.
+    pub(super) form_token: &'a str,
+    /// Which system the panel is about.
+    pub(super) place: &'a str,
+    /// Whether there is an inbox beside the panel.
+    pub(super) has_inbox: bool,
+}
+
 /// On every answer.
 pub(super) fn headers() -> [(HeaderName, HeaderValue); 5] {
     [
@@ -135,7 +146,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, title, text) = self.say();
         let page = Message {
-            form_token: None,
+            frame: None,
             title,
             text,
         };
@@ -146,8 +157,8 @@ impl IntoResponse for Failure {
 #[derive(Template)]
 #[template(path = "admin/message.html")]
 struct Message<'a> {
-    /// For the sign-out button of the layout; nobody is known to be signed in here.
-    form_token: Option<&'a str>,
+    /// Nobody is known to be signed in here.
+    frame: Option<Frame<'a>>,
     title: &'a str,
     text: &'a str,
 }

@@ -19,16 +19,18 @@ use zeroize::Zeroizing;
 use super::{
     Panel,
     guard::{Admin, Fields, SESSION_COOKIE, cookie, random_text, set_cookie},
-    pages::{Failure, STYLE, render},
+    pages::{Failure, Frame, STYLE, render},
 };
 
 /// The cookie whose value the sign-in form repeats, as there is no session yet to tie it to.
 const FORM_COOKIE: &str = "admin_sign_in";
+/// The cookie by which a browser is known that has signed in before.
+const BROWSER_COOKIE: &str = "admin_browser";
 
 #[derive(Template)]
 #[template(path = "admin/sign_in.html")]
 struct SignIn<'a> {
-    form_token: Option<&'a str>,
+    frame: Option<Frame<'a>>,
     token: &'a str,
     email: &'a str,
     error: Option<&'a str>,
@@ -38,7 +40,7 @@ struct SignIn<'a> {
 pub(super) async fn show() -> Result<Response, Failure> {
     let token = random_text()?;
     let page = SignIn {
-        form_token: None,
+        frame: None,
         token: &token,
         email: "",
         error: None,
@@ -61,13 +63,10 @@ pub(super) async fn enter(
     let typed = Password::new(&Zeroizing::new(form.take("password")));
     let email = EmailAddress::parse(form.get("email")).ok();
 
-    let mut keys = vec![format!("client {}", peer.ip())];
-    keys.extend(
-        email
-            .iter()
-            .map(|email| format!("account {}", email.as_str())),
-    );
-    if let Err(seconds) = panel.tries().begin(&keys, (panel.now)()) {
+    let browser = cookie(&headers, BROWSER_COOKIE);
+    let keys = panel.tries().keys(email.as_ref(), peer.ip(), browser);
+    let begun = panel.tries().begin(&keys, (panel.now)());
+    if let Err(seconds) = begun {
         tracing::warn!(
             account = account(email.as_ref()),
             "too many sign-ins failed"
@@ -84,8 +83,9 @@ pub(super) async fn enter(
             error,
         ));
     };
-    panel.tries().succeed(&keys);
-    begin(&panel, &headers, &user)
+    let browser = random_text()?;
+    panel.tries().succeed(&keys, &user.email, &browser);
+    begin(&panel, &headers, &user, &browser)
 }
 
 /// The active superuser under `email` whose password was typed.
@@ -110,8 +110,13 @@ async fn superuser(
     Ok(user.filter(|user| is_right && user.is_active && user.is_superuser))
 }
 
-/// A new session, whatever cookie the browser held before.
-fn begin(panel: &Panel, headers: &HeaderMap, user: &User) -> Result<Response, Failure> {
+/// A new session, whatever cookie the browser held before; from now on it is known as `browser`.
+fn begin(
+    panel: &Panel,
+    headers: &HeaderMap,
+    user: &User,
+    browser: &str,
+) -> Result<Response, Failure> {
     let (id, form_token) = (random_text()?, random_text()?);
     let mut sessions = panel.sessions();
     if let Some(old) = cookie(headers, SESSION_COOKIE) {
@@ -121,6 +126,7 @@ fn begin(panel: &Panel, headers: &HeaderMap, user: &User) -> Result<Response, Fa
     tracing::info!(administrator = user.email.digest(), "signed in");
     let cookies = AppendHeaders([
         (header::SET_COOKIE, set_cookie(SESSION_COOKIE, &id)),
+        (header::SET_COOKIE, set_cookie(BROWSER_COOKIE, browser)),
         (header::SET_COOKIE, set_cookie(FORM_COOKIE, "")),
     ]);
     Ok((cookies, Redirect::to("/admin/")).into_response())
@@ -148,8 +154,7 @@ fn account(email: Option<&EmailAddress>) -> String {
 }
 
 fn limited(token: &str, email: &str, seconds: i64) -> Response {
-    let minutes = (seconds + 59) / 60;
-    let error = format!("Too many sign-ins have failed. Try again in {minutes} min.");
+    let error = format!("Too many sign-ins have failed. Try again in {seconds} seconds.");
     let mut response = refused(StatusCode::TOO_MANY_REQUESTS, token, email, &error);
     response
         .headers_mut()
@@ -159,7 +164,7 @@ fn limited(token: &str, email: &str, seconds: i64) -> Response {
 
 fn refused(status: StatusCode, token: &str, email: &str, error: &str) -> Response {
     let page = SignIn {
-        form_token: None,
+        frame: None,
         token,
         email,
         error: Some(error),
