@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::{
     admin::deployed::{self, AdminArgs},
     demo,
+    doctor::{self, DoctorArgs},
     exit::{self, Missing, Outcome},
     runserver::{self, RunserverArgs},
     session::{DatabaseArgs, Session},
@@ -60,6 +61,8 @@ enum Command {
     Users(UsersCommand),
     /// Serve the admin panel, on this machine alone, for what is deployed on AWS
     Admin(AdminArgs),
+    /// Look whether everything is there that a reset needs, and say what to do about the rest
+    Doctor(DoctorArgs),
     /// Walk through a whole reset in memory and check each step
     Demo,
     /// Print what a shell needs to complete these commands
@@ -170,6 +173,7 @@ pub async fn run(cli: Cli) -> Result<Outcome> {
             clear_suppression(&email, database).await
         }
         Command::Admin(args) => deployed::run(args).await,
+        Command::Doctor(args) => return doctor::run(args).await,
         Command::Demo => demo::run().await,
         Command::Completions { shell } => {
             let mut command = Cli::command();

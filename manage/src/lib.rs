@@ -7,6 +7,7 @@ mod admin;
 pub mod cli;
 pub mod database;
 pub mod demo;
+mod doctor;
 pub mod exit;
 pub mod gateway;
 pub mod inbox;

@@ -251,22 +251,7 @@ fn environment(
     ses: SocketAddr,
     dynamodb_url: Option<&str>,
 ) -> BTreeMap<String, String> {
-    let mut environment: BTreeMap<String, String> = database::local_defaults()
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    environment.extend([
-        ("AWS_ENDPOINT_URL_SESV2".to_owned(), format!("http://{ses}")),
-        (
-            "RESET_URL".to_owned(),
-            format!("http://{api}/core/user/change-forgotten-password/"),
-        ),
-        (
-            "MAIL_FROM".to_owned(),
-            "Account recovery <no-reply@example.com>".to_owned(),
-        ),
-        ("APP_NAME".to_owned(), "Example".to_owned()),
-    ]);
+    let mut environment = defaults(api.port(), ses.port());
     if options.inherit_env {
         environment.extend(std::env::vars().filter(|(_, value)| !value.is_empty()));
     }
@@ -275,6 +260,30 @@ fn environment(
     }
     environment.extend(options.settings.clone());
     environment
+}
+
+/// What fits a local system whose API and SES listen on these ports.
+pub(crate) fn defaults(api_port: u16, ses_port: u16) -> BTreeMap<String, String> {
+    let mut defaults: BTreeMap<String, String> = database::local_defaults()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    defaults.extend([
+        (
+            "AWS_ENDPOINT_URL_SESV2".to_owned(),
+            format!("http://127.0.0.1:{ses_port}"),
+        ),
+        (
+            "RESET_URL".to_owned(),
+            format!("http://127.0.0.1:{api_port}/core/user/change-forgotten-password/"),
+        ),
+        (
+            "MAIL_FROM".to_owned(),
+            "Account recovery <no-reply@example.com>".to_owned(),
+        ),
+        ("APP_NAME".to_owned(), "Example".to_owned()),
+    ]);
+    defaults
 }
 
 fn functions(env: &Environment<'_>, dynamodb: &DynamoDb) -> Result<Functions> {

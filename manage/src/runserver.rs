@@ -27,11 +27,11 @@ use crate::{
 };
 
 /// Where the API listens unless told otherwise.
-const API_PORT: u16 = 8000;
+pub(crate) const API_PORT: u16 = 8000;
 /// Where DynamoDB listens.
 pub(crate) const DYNAMODB_PORT: u16 = 8001;
 /// Where SES listens.
-const SES_PORT: u16 = 8002;
+pub(crate) const SES_PORT: u16 = 8002;
 
 /// The account that is there to try things on.
 pub(crate) const DEMO_ADDRESS: &str = "ada@example.com";

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rand::{TryRng, rngs::SysRng};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -33,15 +33,69 @@ pub(crate) type Events = mpsc::UnboundedSender<Value>;
 pub(crate) fn router(inbox: Inbox, events: Events, now: Clock) -> Router {
     Router::new()
         .route("/v2/email/outbound-emails", post(send_email))
+        .route("/v2/email/account", get(account))
+        .route("/v2/email/identities/{name}", get(identity))
+        .route(
+            "/v2/email/configuration-sets/{name}",
+            get(configuration_set),
+        )
+        .route("/v2/email/suppression/addresses/{address}", get(suppressed))
         .with_state((inbox.clone(), events, now))
         .merge(crate::inbox::router(inbox))
         .fallback(async || {
             error(
                 StatusCode::NOT_FOUND,
                 "NotFoundException",
-                "Only SendEmail is served here.",
+                "Only SendEmail and what `doctor` asks are served here.",
             )
         })
+}
+
+/// An account like one out of the sandbox, without a limit.
+async fn account(State((inbox, _, now)): State<(Inbox, Events, Clock)>) -> Response {
+    let a_day_ago = now() - TimeDelta::hours(24);
+    let sent = inbox.times().filter(|at| *at > a_day_ago).count();
+    Json(json!({
+        "ProductionAccessEnabled": true,
+        "SendingEnabled": true,
+        "EnforcementStatus": "HEALTHY",
+        "SendQuota": { "Max24HourSend": -1, "MaxSendRate": -1, "SentLast24Hours": sent },
+    }))
+    .into_response()
+}
+
+/// Whoever sends is verified.
+async fn identity(Path(name): Path<String>) -> Response {
+    let kind = if name.contains('@') {
+        "EMAIL_ADDRESS"
+    } else {
+        "DOMAIN"
+    };
+    Json(json!({ "IdentityType": kind, "VerifiedForSendingStatus": true })).into_response()
+}
+
+/// Every configuration set is there, since mail with any is taken.
+async fn configuration_set(Path(name): Path<String>) -> Response {
+    Json(json!({ "ConfigurationSetName": name })).into_response()
+}
+
+async fn suppressed(
+    State((_, _, now)): State<(Inbox, Events, Clock)>,
+    Path(address): Path<String>,
+) -> Response {
+    if !simulator::is_suppressed(&address) {
+        return error(
+            StatusCode::NOT_FOUND,
+            "NotFoundException",
+            "The address is not on the list.",
+        );
+    }
+    let destination = json!({
+        "EmailAddress": address,
+        "Reason": "BOUNCE",
+        "LastUpdateTime": now().timestamp(),
+    });
+    Json(json!({ "SuppressedDestination": destination })).into_response()
 }
 
 async fn send_email(

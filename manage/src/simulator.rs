@@ -53,6 +53,13 @@ pub(crate) fn events(to: &str, tags: &Value, message_id: &str, at: DateTime<Utc>
     told.into_iter().map(event).collect()
 }
 
+/// Whether SES's own list has `to`, as it has the address that the simulator names after it.
+pub(crate) fn is_suppressed(to: &str) -> bool {
+    to.rsplit_once('@').is_some_and(|(local_part, domain)| {
+        domain == DOMAIN && local_part.split('+').next() == Some("suppressionlist")
+    })
+}
+
 fn bounce(to: &str, sub_type: &str, at: &str) -> Value {
     json!({
         "timestamp": at,

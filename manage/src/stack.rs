@@ -15,12 +15,16 @@ use shared::aws::AwsError;
 
 use crate::exit::Missing;
 
-/// The outputs that are settings.
-const OUTPUTS: [(&str, &str); 4] = [
+/// The outputs that are settings and that every stack has.
+const TABLES: [(&str, &str); 3] = [
     ("UsersTableName", "USERS_TABLE"),
     ("TokensTableName", "TOKENS_TABLE"),
     ("OutboxTableName", "OUTBOX_TABLE"),
+];
+/// The outputs that say what became of a parameter that was left empty.
+const CHOICES: [(&str, &str); 2] = [
     ("ResetUrl", "RESET_URL"),
+    ("ConfigurationSetName", "SES_CONFIGURATION_SET"),
 ];
 
 /// The settings of the stack `name`, by their variables.
@@ -34,7 +38,12 @@ pub(crate) async fn settings(config: &SdkConfig, name: &str) -> Result<BTreeMap<
     let described = answer.map_err(|error| explain(&error, &place))?;
     let stack = described.stacks().first().ok_or_else(|| missing(&place))?;
     let mut settings = parameters(stack);
-    for (output, variable) in OUTPUTS {
+    for (output, variable) in CHOICES {
+        if let Some(value) = find(stack, output) {
+            settings.insert(variable.to_owned(), value);
+        }
+    }
+    for (output, variable) in TABLES {
         let value = find(stack, output).ok_or_else(|| {
             anyhow!(
                 "the {place} has no output {output}, so that it is no stack of this project, or \

@@ -18,15 +18,19 @@ const WAIT: Duration = Duration::from_millis(500);
 /// How often at most.
 const MAX_LOOKS: u32 = 120;
 
+/// The attribute by which rows expire.
+pub(crate) const TTL_ATTRIBUTE: &str = "expires_at";
+
 /// What a table has to be.
-struct Schema<'a> {
-    table: &'a str,
-    key: &'static str,
-    has_ttl: bool,
-    has_stream: bool,
+pub(crate) struct Schema<'a> {
+    pub(crate) table: &'a str,
+    pub(crate) key: &'static str,
+    pub(crate) has_ttl: bool,
+    pub(crate) has_stream: bool,
 }
 
-fn schemas(names: &TableNames) -> [Schema<'_>; 3] {
+/// What each of the three tables has to be.
+pub(crate) fn schemas(names: &TableNames) -> [Schema<'_>; 3] {
     [
         Schema {
             table: &names.users,
@@ -73,7 +77,7 @@ pub async fn migrate(client: &Client, names: &TableNames) -> Result<Vec<(String,
 }
 
 /// The table `name`, or `None` where there is none.
-async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription>> {
+pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription>> {
     match client.describe_table().table_name(name).send().await {
         Ok(answer) => Ok(answer.table),
         Err(error)
@@ -88,7 +92,8 @@ async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription
     }
 }
 
-fn check_key(schema: &Schema<'_>, table: &TableDescription) -> Result<()> {
+/// An error that names both keys where the table has another than it should.
+pub(crate) fn check_key(schema: &Schema<'_>, table: &TableDescription) -> Result<()> {
     let keys: Vec<&str> = table
         .key_schema()
         .iter()
@@ -134,7 +139,7 @@ async fn create(client: &Client, schema: &Schema<'_>) -> Result<()> {
     if schema.has_ttl {
         let ttl = TimeToLiveSpecification::builder()
             .enabled(true)
-            .attribute_name("expires_at")
+            .attribute_name(TTL_ATTRIBUTE)
             .build()?;
         client
             .update_time_to_live()

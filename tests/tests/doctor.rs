@@ -1,0 +1,318 @@
+//! `doctor`: the local system passes it, and what is broken is named with what to do.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    StreamSpecification, StreamViewType, TimeToLiveSpecification,
+};
+use serde_json::Value;
+use shared::tables::User;
+use tests::{
+    app::{TestApp, user},
+    command::{Ended, manage},
+    http::FORGOT,
+    wire::Fate,
+};
+
+const ADA: &str = "ada@example.com";
+
+/// The environment of somebody who works on `app`.
+fn operator(app: &TestApp) -> BTreeMap<String, String> {
+    let mut env = app.environment();
+    env.insert("RESET_URL".to_owned(), app.url(FORGOT));
+    env
+}
+
+async fn doctor(options: &str, env: &BTreeMap<String, String>) -> Ended {
+    manage(&format!("doctor --output json {options}"), env, "").await
+}
+
+/// What was found of `what`: its state, its detail and its advice.
+fn finding(ended: &Ended, what: &str) -> (String, String, String) {
+    let findings = ended.json();
+    let findings = findings.as_array().expect("a list");
+    let found = findings
+        .iter()
+        .find(|finding| {
+            finding["what"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(what))
+        })
+        .unwrap_or_else(|| panic!("{what} in {findings:?}"));
+    let text = |name: &str| found[name].as_str().expect("text").to_owned();
+    (text("state"), text("detail"), text("advice"))
+}
+
+/// Panics unless `what` is a problem, and the detail and the advice say so.
+fn assert_problem(ended: &Ended, what: &str, detail: &str, advice: &str) {
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let (state, found_detail, found_advice) = finding(ended, what);
+    assert_eq!(state, "problem", "{what}");
+    assert!(found_detail.contains(detail), "{detail} in {found_detail}");
+    assert!(found_advice.contains(advice), "{advice} in {found_advice}");
+}
+
+#[tokio::test]
+async fn the_local_system_passes() {
+    let app = TestApp::builder().user(user(ADA)).start().await;
+    let env = operator(&app);
+    let ended = doctor(&format!("--address {ADA}"), &env).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let findings = ended.json();
+    let states: Vec<&Value> = findings
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|finding| &finding["state"])
+        .collect();
+    assert!(
+        states.len() >= 18 && states.iter().all(|state| *state == "ok"),
+        "{findings}"
+    );
+    assert!(finding(&ended, "RESET_URL").1.contains("200"));
+    assert!(finding(&ended, "account").1.contains("5 links"));
+
+    let text = manage("doctor", &env, "").await;
+    assert_eq!(text.code, 0, "{text:?}");
+    assert!(
+        text.out
+            .contains("ok       table outbox, stream: feeds the mailer"),
+        "{text:?}"
+    );
+}
+
+/// Makes a table with one key.
+async fn make_table(app: &TestApp, name: &str, key: &str, stream: Option<StreamViewType>) {
+    let stream = stream.map(|view| {
+        let stream = StreamSpecification::builder().stream_enabled(true);
+        stream.stream_view_type(view).build().expect("a stream")
+    });
+    let attribute = AttributeDefinition::builder()
+        .attribute_name(key)
+        .attribute_type(ScalarAttributeType::S);
+    let schema = KeySchemaElement::builder()
+        .attribute_name(key)
+        .key_type(KeyType::Hash);
+    let made = app
+        .direct()
+        .create_table()
+        .table_name(name)
+        .attribute_definitions(attribute.build().expect("an attribute"))
+        .key_schema(schema.build().expect("a key"))
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_stream_specification(stream);
+    made.send().await.expect("DynamoDB answers");
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_as_it_should_be_is_named() {
+    let app = TestApp::builder().start().await;
+    make_table(&app, "people", "id", None).await;
+    make_table(&app, "links", "token_digest", None).await;
+    make_table(&app, "owed", "id", Some(StreamViewType::KeysOnly)).await;
+    let ttl = TimeToLiveSpecification::builder()
+        .enabled(true)
+        .attribute_name("at");
+    let update = app.direct().update_time_to_live().table_name("owed");
+    let update = update.time_to_live_specification(ttl.build().expect("a specification"));
+    update.send().await.expect("DynamoDB answers");
+
+    let options = "--users-table people --tokens-table links --outbox-table owed";
+    let ended = doctor(options, &operator(&app)).await;
+    assert_problem(&ended, "table people", "its key is id", "`migrate`");
+    assert_problem(
+        &ended,
+        "table links, TTL",
+        "is off",
+        "update-time-to-live --table-name links",
+    );
+    assert_problem(
+        &ended,
+        "table owed, TTL",
+        "by the attribute at",
+        "AttributeName=expires_at",
+    );
+    assert_problem(&ended, "table owed, stream", "KEYS_ONLY", "NEW_IMAGE");
+    let ended = doctor("--users-table nowhere", &operator(&app)).await;
+    assert_problem(&ended, "table nowhere", "is not there", "`migrate`");
+}
+
+#[tokio::test]
+async fn a_permission_that_is_missing_is_named() {
+    let app = TestApp::builder().start().await;
+    let refused = || Fate::error(400, "AccessDeniedException", "not authorized");
+    for (operation, what) in [
+        ("UpdateItem", "table users, your permissions"),
+        ("Scan", "table users, your permissions"),
+        ("DescribeTimeToLive", "table tokens, TTL"),
+        ("DescribeTable", "table outbox"),
+    ] {
+        app.dynamodb.rule(move |call| {
+            if call.target == operation {
+                refused()
+            } else {
+                Fate::Pass
+            }
+        });
+        let ended = doctor("", &operator(&app)).await;
+        assert_problem(&ended, what, "AccessDenied", operation);
+    }
+    app.dynamodb.mend();
+    app.ses.rule(move |_| refused());
+    let ended = doctor(&format!("--address {ADA}"), &operator(&app)).await;
+    for (what, operation) in [
+        ("SES account", "ses:GetAccount"),
+        ("SES identity", "ses:GetEmailIdentity"),
+        ("SES suppression", "ses:GetSuppressedDestination"),
+    ] {
+        assert_problem(&ended, what, "AccessDenied", operation);
+    }
+}
+
+#[tokio::test]
+async fn what_ses_does_not_send_is_named() {
+    let app = TestApp::builder().start().await;
+    let answer = |body: &'static str| {
+        let answer = http::Response::builder().header("content-type", "application/json");
+        Fate::Answer(answer.body(body.into()).expect("an answer"))
+    };
+    let account = r#"{"ProductionAccessEnabled": false, "SendingEnabled": false, "EnforcementStatus": "SHUTDOWN",
+        "SendQuota": {"Max24HourSend": 200, "MaxSendRate": 1, "SentLast24Hours": 200}}"#;
+    let unverified = r#"{"IdentityType": "DOMAIN", "VerifiedForSendingStatus": false}"#;
+    app.ses.rule(move |call| match call.target.as_str() {
+        "GET /v2/email/account" => answer(account),
+        "GET /v2/email/identities/example.com" => answer(unverified),
+        _ => Fate::error(404, "NotFoundException", "not found"),
+    });
+    let mut env = operator(&app);
+    env.insert("SES_CONFIGURATION_SET".to_owned(), "mails".to_owned());
+    let ended = doctor("", &env).await;
+    assert_problem(&ended, "SES account", "SHUTDOWN", "AWS wrote");
+    assert_problem(
+        &ended,
+        "SES sandbox",
+        "verified addresses alone",
+        "production access",
+    );
+    assert_problem(&ended, "SES quota", "200 of 200 mails", "Service Quotas");
+    assert_problem(
+        &ended,
+        "SES identity",
+        "example.com is not verified yet",
+        "records",
+    );
+    assert_problem(
+        &ended,
+        "SES configuration set mails",
+        "not there",
+        "SES_CONFIGURATION_SET",
+    );
+
+    app.ses.mend();
+    let ended = doctor("--address suppressionlist@simulator.amazonses.com", &env).await;
+    assert_problem(
+        &ended,
+        "SES suppression list",
+        "BOUNCE",
+        "delete-suppressed-destination",
+    );
+}
+
+#[tokio::test]
+async fn settings_and_the_reset_url_are_looked_at() {
+    let app = TestApp::builder().start().await;
+    let mut env = operator(&app);
+    env.insert("CLIENT_LIMIT".to_owned(), "many".to_owned());
+    env.insert("PASSWORD_MIN_LENGTH".to_owned(), "4".to_owned());
+    env.insert("RESET_URL".to_owned(), app.url("/nowhere"));
+    let ended = doctor("", &env).await;
+    assert_problem(
+        &ended,
+        "settings of request",
+        "CLIENT_LIMIT holds \"many\"",
+        "set it",
+    );
+    assert_problem(
+        &ended,
+        "settings of confirm",
+        "PASSWORD_MIN_LENGTH",
+        "set it",
+    );
+    assert_problem(&ended, "RESET_URL", "answers 404", "deployed");
+
+    env.insert("RESET_URL".to_owned(), "http://127.0.0.1:1/".to_owned());
+    assert_problem(
+        &doctor("", &env).await,
+        "RESET_URL",
+        "does not answer",
+        "resolves",
+    );
+    // On AWS there are no defaults, and such a page is nobody's.
+    assert_problem(
+        &doctor("--aws", &env).await,
+        "RESET_URL",
+        "their own machine",
+        "https://",
+    );
+    env.remove("MAIL_FROM");
+    assert_problem(
+        &doctor("--aws", &env).await,
+        "settings of mailer",
+        "MAIL_FROM is not set",
+        "set it",
+    );
+}
+
+#[tokio::test]
+async fn what_keeps_mail_from_an_account_is_named() {
+    let app = TestApp::builder()
+        .set("ACCOUNT_LIMIT_PER_HOUR", "1")
+        .user(user(ADA))
+        .user(user("bounce@simulator.amazonses.com"))
+        .user(User {
+            is_active: false,
+            ..user("gone@example.com")
+        })
+        .start()
+        .await;
+    let env = operator(&app);
+    let look = async |address: &str| doctor(&format!("--address {address}"), &env).await;
+    assert_problem(
+        &look("nobody@example.com").await,
+        "account nobody@",
+        "there is none",
+        "users add",
+    );
+    assert_problem(
+        &look("gone@example.com").await,
+        "account gone@",
+        "not active",
+        "activate",
+    );
+    app.fetch_link(ADA).await;
+    assert_problem(
+        &look(ADA).await,
+        "account ada@",
+        "its 1 links of this hour",
+        "wait",
+    );
+    app.ask("bounce@simulator.amazonses.com")
+        .await
+        .assert_worked();
+    let stopped = async || {
+        let user = app.user("bounce@simulator.amazonses.com").await?;
+        user.suppression().map(drop)
+    };
+    tests::eventually("the bounce", stopped).await;
+    let ended = look("bounce@simulator.amazonses.com").await;
+    assert_problem(
+        &ended,
+        "account bounce@",
+        "mail to it is stopped",
+        "clear-suppression",
+    );
+    manage("doctor --address nonsense", &env, "")
+        .await
+        .assert_failed(1, &["\"nonsense\""]);
+}
