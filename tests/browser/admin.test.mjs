@@ -30,6 +30,8 @@ async function* everyAdminPage(page) {
   await page.fill('#password', GOOD);
   await page.click('main button');
   yield 'users';
+  await page.getByText('As numbers').click();
+  yield 'numbers';
   await page.getByRole('link', { name: ADA }).click();
   yield 'user';
   await page.getByRole('link', { name: 'Deactivate' }).click();
@@ -63,6 +65,29 @@ test('an account is switched off and on again, and is sent a mail', async () => 
     await page.getByRole('link', { name: 'Send a reset mail' }).click();
     await page.click('main form button');
   });
+});
+
+test('the charts count what happened', async () => {
+  const chart = async (page, name) => {
+    const label = await page.getByRole('img', { name }).getAttribute('aria-label');
+    return Number(label.match(/: (\d+) in all/)[1]);
+  };
+  const names = ['Requests', 'Mails', 'Refusals'];
+  const page = await openPage(browser);
+  for await (const name of everyAdminPage(page)) if (name === 'users') break;
+  const before = [];
+  for (const name of names) before.push(await chart(page, name));
+  const { code } = await system.newLink();
+  for (const [token, password] of [['made up', GOOD], [code, 'weak']]) {
+    await fetch(system.choose, { method: 'POST', body: new URLSearchParams({ forgot_password_hash: token, new_password: password }) });
+  }
+  await page.reload();
+  for (const [index, more] of [1, 1, 2].entries()) {
+    assert.equal(await chart(page, names[index]), before[index] + more, names[index]);
+  }
+  await page.getByText('As numbers').click();
+  const numbers = page.getByRole('region', { name: 'Numbers by the hour' });
+  assert.equal(await numbers.locator('tbody tr').count(), 24);
 });
 
 test('signing out ends the session', async () => {

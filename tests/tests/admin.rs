@@ -492,6 +492,7 @@ async fn a_users_page_shows_what_recovery_did_and_escapes_what_users_chose() {
     assert!(page.contains("<th scope=\"row\">Links mailed in the last hour</th><td>1</td>"));
     assert!(page.contains("<th scope=\"row\">Links left in this hour</th><td>4 of 5</td>"));
     assert_eq!(page.matches("works until").count(), 1, "{page}");
+    assert!(page.contains("<th scope=\"row\">Last reset</th><td>never</td>"));
     for absent in [link.token.as_str(), "<script", "<img", "$argon2"] {
         assert!(!page.contains(absent), "{absent}");
     }
@@ -508,9 +509,10 @@ async fn a_users_page_shows_what_recovery_did_and_escapes_what_users_chose() {
     let page = browser.page_of(ADA).await;
     assert!(!page.contains("works until"), "the link is spent");
     assert!(page.contains("<th scope=\"row\">Session epoch</th><td>1</td>"));
+    assert!(!page.contains("<th scope=\"row\">Last reset</th><td>never</td>"));
     let list = text(&browser.get("/admin/").await);
     assert!(!list.contains("<script"));
-    assert!(list.contains("Requests for a link, by the hour: 1 in all"));
+    assert!(list.contains("Requests, by the hour: 1 in all"));
     assert!(list.contains("Passwords reset, by the hour: 1 in all"));
 }
 

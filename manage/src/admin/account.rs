@@ -96,6 +96,16 @@ impl Action {
         }
     }
 
+    /// Whether it would change anything about `user`; one that is not to be had now can be.
+    fn is_offered(self, user: &User) -> bool {
+        match self {
+            Self::SendReset => true,
+            Self::Activate => !user.is_active,
+            Self::Deactivate => user.is_active,
+            Self::ClearSuppression => user.suppression().is_some(),
+        }
+    }
+
     /// Why it cannot be done for `user`, if so.
     fn hindrance(
         self,
@@ -201,7 +211,11 @@ pub(super) async fn show(
         stopped: user.suppression().map(stopped),
         mails: user.recovery.mails.iter().rev().map(row).collect(),
         links: links.collect(),
-        actions: Action::ALL.map(action).into(),
+        actions: Action::ALL
+            .into_iter()
+            .filter(|action| action.is_offered(&user))
+            .map(action)
+            .collect(),
     };
     Ok(render(&page))
 }
@@ -245,6 +259,7 @@ fn facts(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Vec<(&'static s
         ("Superuser", yes(user.is_superuser).to_owned()),
         ("Created", time(user.created_at)),
         ("Password last changed", time(user.password_changed_at)),
+        ("Last reset", last_reset(user)),
         ("Session epoch", user.session_epoch.to_string()),
         ("Links mailed in the last hour", sent.to_string()),
         (
@@ -253,6 +268,12 @@ fn facts(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Vec<(&'static s
         ),
         ("Mails in all", user.recovery.mail_count.to_string()),
     ]
+}
+
+/// A reset is what makes the epoch grow, and a password that was never reset was set when the
+/// user was added.
+fn last_reset(user: &User) -> String {
+    time(user.password_changed_at.filter(|_| user.session_epoch > 0))
 }
 
 /// The question before an action.

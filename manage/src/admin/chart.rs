@@ -16,13 +16,13 @@ pub(super) struct Overview {
     pub(super) charts: Vec<Chart>,
     /// Each with its number in every chart.
     pub(super) hours: Vec<(String, Vec<i64>)>,
-    /// Whether mails and refusals are among them.
-    pub(super) is_whole: bool,
+    /// What the numbers leave out.
+    pub(super) note: String,
 }
 
 /// One chart.
 pub(super) struct Chart {
-    pub(super) title: String,
+    pub(super) title: &'static str,
     pub(super) total: i64,
     pub(super) most: i64,
     pub(super) bars: Vec<Bar>,
@@ -33,6 +33,8 @@ pub(super) struct Bar {
     pub(super) x: usize,
     pub(super) y: i64,
     pub(super) height: i64,
+    /// The hour and its number.
+    pub(super) label: String,
 }
 
 /// Numbers by the hour from a time on.
@@ -68,63 +70,75 @@ impl Overview {
             Kind::PasswordChanged => resets.add(count, at),
         };
         panel.outbox.for_each_since(since, tally).await?;
-        let mut series = vec![("Requests for a link".to_owned(), requests.hours)];
+        let mut series = vec![("Requests", requests.hours)];
         if let Some(local) = &panel.local {
             let mut mails = none;
             local.inbox.times().for_each(|at| mails.add(1, at));
-            series.push(("Mails".to_owned(), mails.hours));
+            series.push(("Mails", mails.hours));
         }
-        series.push(("Passwords reset".to_owned(), resets.hours));
-        if let Some(refusals) = panel
-            .local
-            .as_ref()
-            .and_then(|local| local.refusals.as_ref())
-        {
+        series.push(("Passwords reset", resets.hours));
+        let refusals = panel.local.as_ref().map(|local| &local.refusals);
+        if let Some(Some(refusals)) = refusals {
             let mut refused = none;
-            refusals
-                .by_hour()
-                .into_iter()
-                .for_each(|(at, count)| refused.add(count, at));
-            let since = refusals.since().format("%H:%M UTC");
-            series.push((format!("Refused since the start at {since}"), refused.hours));
+            let hours = refusals.by_hour().into_iter();
+            hours.for_each(|(at, count)| refused.add(count, at));
+            series.push(("Refusals", refused.hours));
         }
-        Ok(Self::new(since, &series, panel.local.is_some()))
+        Ok(Self::new(since, &series, note(panel)))
     }
 
-    fn new(since: DateTime<Utc>, series: &[(String, [i64; HOURS])], is_whole: bool) -> Self {
-        let row = |hour: usize| {
-            let begins = since + TimeDelta::hours(i64::try_from(hour).unwrap_or(0));
+    fn new(since: DateTime<Utc>, series: &[(&'static str, [i64; HOURS])], note: String) -> Self {
+        let begins: Vec<String> = (0..)
+            .map(|hour| since + TimeDelta::hours(hour))
+            .map(|begins| begins.format("%m-%d %H:00").to_string())
+            .take(HOURS)
+            .collect();
+        let chart = |(title, counts): &(&'static str, _)| Chart::new(title, counts, &begins);
+        let row = |(hour, begins): (usize, &String)| {
             let counts = series.iter().map(|(_, counts)| counts[hour]).collect();
-            (begins.format("%m-%d %H:00").to_string(), counts)
+            (begins.clone(), counts)
         };
         Self {
-            charts: series
-                .iter()
-                .map(|(title, counts)| Chart::new(title, counts))
-                .collect(),
-            hours: (0..HOURS).map(row).collect(),
-            is_whole,
+            charts: series.iter().map(chart).collect(),
+            hours: begins.iter().enumerate().map(row).collect(),
+            note,
         }
     }
 }
 
+fn note(panel: &Panel) -> String {
+    match &panel.local {
+        None => {
+            "Mails and refusals are in CloudWatch, among the metrics of AccountRecovery.".into()
+        }
+        Some(local) => local
+            .refusals
+            .as_ref()
+            .map_or_else(String::new, |refusals| {
+                let since = refusals.since().format("%Y-%m-%d %H:%M UTC");
+                format!("Refusals are counted since this system started, {since}.")
+            }),
+    }
+}
+
 impl Chart {
-    fn new(title: &str, counts: &[i64; HOURS]) -> Self {
+    fn new(title: &'static str, counts: &[i64; HOURS], begins: &[String]) -> Self {
         let most = counts.iter().copied().max().unwrap_or(0);
-        let bar = |(index, count): (usize, &i64)| {
+        let bar = |(index, (count, begins)): (usize, (&i64, &String))| {
             // What happened at all can be seen.
             let height = (count * HEIGHT / most.max(1)).max(i64::from(*count > 0) * 2);
             Bar {
                 x: index * STEP + 1,
                 y: HEIGHT - height,
                 height,
+                label: format!("{begins}: {count}"),
             }
         };
         Self {
-            title: title.to_owned(),
+            title,
             total: counts.iter().sum(),
             most,
-            bars: counts.iter().enumerate().map(bar).collect(),
+            bars: counts.iter().zip(begins).enumerate().map(bar).collect(),
         }
     }
 }
@@ -137,13 +151,14 @@ mod tests {
     fn the_tallest_bar_fills_the_chart_and_the_smallest_can_be_seen() {
         let mut counts = [0; HOURS];
         (counts[3], counts[4]) = (1, 1000);
-        let chart = Chart::new("x", &counts);
+        let begins = vec![String::new(); HOURS];
+        let chart = Chart::new("x", &counts, &begins);
         assert_eq!((chart.total, chart.most), (1001, 1000));
         let heights: Vec<i64> = chart.bars[2..5].iter().map(|bar| bar.height).collect();
         assert_eq!(heights, [0, 2, HEIGHT]);
         assert_eq!(chart.bars[4].y, 0);
         assert!(
-            Chart::new("x", &[0; HOURS])
+            Chart::new("x", &[0; HOURS], &begins)
                 .bars
                 .iter()
                 .all(|bar| bar.height == 0)
