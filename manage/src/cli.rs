@@ -11,7 +11,7 @@ use shared::{
     address::EmailAddress,
     password::Password,
     settings::Environment,
-    tables::{SentMail, User, Users},
+    tables::{Found, SentMail, User, Users},
 };
 use zeroize::Zeroizing;
 
@@ -220,7 +220,8 @@ async fn create_superuser(args: CreateSuperuser) -> Result<()> {
             session.connection.client.clone(),
             session.names.users.clone(),
         );
-        if tables::exists(&session.connection.client, &session.names.users).await?
+        users::require_own_key(&session.names.users)?;
+        if tables::exists(&session.connection.client, &session.names.users.name).await?
             && users.get(&email).await?.is_some()
         {
             bail!(
@@ -286,8 +287,8 @@ async fn add(session: &Session, new: NewUser) -> Result<User> {
         connection, names, ..
     } = session;
     if session.is_aws {
-        session.require(&names.users).await?;
-    } else if !tables::exists(&connection.client, &names.users).await? {
+        session.require(&names.users.name).await?;
+    } else if !tables::exists(&connection.client, &names.users.name).await? {
         tables::migrate(&connection.client, names).await?;
     }
     let lookup = |name: &str| session.setting(name);
@@ -299,14 +300,14 @@ async fn list_users(database: DatabaseArgs, output: Output) -> Result<()> {
     let session = database.open().await?;
     let mut listed = Vec::new();
     let work = async {
-        session.require(&session.names.users).await?;
-        users::for_each(&session.connection.client, &session.names.users, |user| {
-            listed.push(user.clone());
-        })
-        .await
+        let users = session.users().await?;
+        users::for_each(&users, |user| listed.push(user.clone())).await
     };
     let work = work.await;
-    session.finish(work).await?;
+    let unreadable = session.finish(work).await?;
+    if unreadable > 0 {
+        eprintln!("{}", users::unreadable(unreadable));
+    }
     match output {
         Output::Json => print_json(&listed.iter().map(users::to_json).collect()),
         Output::Table => {
@@ -322,8 +323,15 @@ async fn show_user(email: &str, database: DatabaseArgs, output: Output) -> Resul
     };
     let session = database.open().await?;
     let found = async {
-        let user = session.users().await?.get(&email).await?;
-        user.ok_or_else(|| no_user(&email))
+        match session.users().await?.find(&email).await? {
+            Found::One(user) => Ok(user),
+            Found::Nobody => Err(no_user(&email)),
+            Found::Several => bail!(
+                "more than one user has the address {}; nobody can recover any of them until \
+                 the application gives each an address of its own",
+                email.as_str()
+            ),
+        }
     };
     let found = found.await;
     let user = session.finish(found).await?;

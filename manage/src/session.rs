@@ -115,7 +115,7 @@ impl Session {
         let Self {
             connection, names, ..
         } = self;
-        self.require(&names.users).await?;
+        self.require(&names.users.name).await?;
         Ok(Users::new(connection.client.clone(), names.users.clone()))
     }
 
@@ -145,6 +145,7 @@ impl Session {
                 tokens,
                 outbox,
             } = names;
+            let users = users.name;
             format!("on {place}, tables {users}, {tokens} and {outbox}")
         })
     }

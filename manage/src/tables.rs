@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
         TimeToLiveSpecification,
     },
 };
-use shared::settings::TableNames;
+use shared::settings::{TableNames, UsersTable};
 use tokio::time::{Duration, sleep};
 
 /// How often a new table is looked at until it is there. AWS takes about ten seconds.
@@ -24,31 +24,36 @@ pub(crate) const TTL_ATTRIBUTE: &str = "expires_at";
 /// What a table has to be.
 pub(crate) struct Schema<'a> {
     pub(crate) table: &'a str,
-    pub(crate) key: &'static str,
+    pub(crate) key: &'a str,
     pub(crate) has_ttl: bool,
     pub(crate) has_stream: bool,
+    /// Of the users table alone: which of its attributes are which.
+    users: Option<&'a UsersTable>,
 }
 
 /// What each of the three tables has to be.
 pub(crate) fn schemas(names: &TableNames) -> [Schema<'_>; 3] {
     [
         Schema {
-            table: &names.users,
-            key: "email",
+            table: &names.users.name,
+            key: &names.users.email,
             has_ttl: false,
             has_stream: false,
+            users: Some(&names.users),
         },
         Schema {
             table: &names.tokens,
             key: "token_digest",
             has_ttl: true,
             has_stream: false,
+            users: None,
         },
         Schema {
             table: &names.outbox,
             key: "id",
             has_ttl: true,
             has_stream: true,
+            users: None,
         },
     ]
 }
@@ -59,8 +64,9 @@ pub async fn migrate(client: &Client, names: &TableNames) -> Result<Vec<(String,
     let mut found = Vec::new();
     for schema in schemas(names) {
         let table = describe(client, schema.table).await?;
-        if let Some(table) = &table {
-            check_key(&schema, table)?;
+        match &table {
+            Some(table) => check_key(&schema, table)?,
+            None => check_maker(&schema)?,
         }
         found.push((schema, table.is_some()));
     }
@@ -94,20 +100,86 @@ pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<Table
 
 /// An error that names both keys where the table has another than it should.
 pub(crate) fn check_key(schema: &Schema<'_>, table: &TableDescription) -> Result<()> {
+    if let Some(users) = schema.users
+        && let Some(index) = &users.email_index
+    {
+        return check_index(users, index, table);
+    }
     let keys: Vec<&str> = table
         .key_schema()
         .iter()
         .map(KeySchemaElement::attribute_name)
         .collect();
-    if keys != [schema.key] {
+    if keys == [schema.key] && is_string(table, schema.key) {
+        return Ok(());
+    }
+    let advice = if schema.users.is_some() {
+        "If it is your application's own, name the attribute that holds the address in \
+         USERS_EMAIL_ATTRIBUTE and, where that is not the key, a global secondary index on it in \
+         USERS_EMAIL_INDEX; else use another name, or remove it."
+    } else {
+        "Use another name, or remove it."
+    };
+    bail!(
+        "the table {} is there, but its key is {}; it has to be {} alone, a string. {advice}",
+        schema.table,
+        keys.join(" and "),
+        schema.key
+    );
+}
+
+/// A table whose key is not known here can only be made by the application.
+fn check_maker(schema: &Schema<'_>) -> Result<()> {
+    let index = schema.users.and_then(|users| users.email_index.as_ref());
+    let Some(index) = index else { return Ok(()) };
+    bail!(
+        "there is no table {}, and it cannot be made here: USERS_EMAIL_INDEX is {index}, so that \
+         its key is your application's. Let the application make it, or set USERS_TABLE to the \
+         name of its table.",
+        schema.table
+    );
+}
+
+fn check_index(users: &UsersTable, name: &str, table: &TableDescription) -> Result<()> {
+    let (table_name, attribute) = (&users.name, &users.email);
+    let indexes = table.global_secondary_indexes();
+    let Some(index) = indexes
+        .iter()
+        .find(|index| index.index_name() == Some(name))
+    else {
+        let names: Vec<&str> = indexes
+            .iter()
+            .filter_map(|index| index.index_name())
+            .collect();
+        let there = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
         bail!(
-            "the table {} is there, but its key is {}; it has to be {} alone. Use another name, or remove it.",
-            schema.table,
-            keys.join(" and "),
-            schema.key
+            "the table {table_name} has no global secondary index {name} (it has {there}). Add \
+             one whose key is {attribute}, or set USERS_EMAIL_INDEX to the one that there is."
+        );
+    };
+    let key = index
+        .key_schema()
+        .first()
+        .map(KeySchemaElement::attribute_name);
+    if key != Some(attribute) || !is_string(table, attribute) {
+        bail!(
+            "the index {name} of the table {table_name} has the key {}; it has to be {attribute}, \
+             a string. Set USERS_EMAIL_ATTRIBUTE and USERS_EMAIL_INDEX to what belongs together.",
+            key.unwrap_or("none")
         );
     }
     Ok(())
+}
+
+fn is_string(table: &TableDescription, attribute: &str) -> bool {
+    table.attribute_definitions().iter().any(|definition| {
+        definition.attribute_name() == attribute
+            && *definition.attribute_type() == ScalarAttributeType::S
+    })
 }
 
 async fn create(client: &Client, schema: &Schema<'_>) -> Result<()> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shared::{
     address::EmailAddress,
     password::{HashParams, Password, PasswordHasher, PasswordPolicy},
-    settings::{self, Environment, SettingError},
+    settings::{self, Environment, SettingError, UsersTable},
     tables::{Recovery, SentMail, User, Users},
 };
 
@@ -55,7 +55,7 @@ impl PasswordRules {
 /// Adds a user; an address that is taken is an error.
 pub async fn add(
     client: &DynamoDb,
-    table: &str,
+    table: &UsersTable,
     new: NewUser,
     rules: PasswordRules,
     now: DateTime<Utc>,
@@ -63,11 +63,13 @@ pub async fn add(
     let Ok(email) = EmailAddress::parse(&new.mail_to) else {
         bail!("{:?} is not an e-mail address", new.mail_to);
     };
+    require_own_key(table)?;
     let password_hash = match new.password {
         None => None,
         Some(password) => Some(accept(rules, password, &email, new.name.as_deref()).await?),
     };
     let user = User {
+        key: None,
         mail_to: new.mail_to.trim().to_owned(),
         user_id: user_id()?,
         name: new.name,
@@ -81,7 +83,7 @@ pub async fn add(
         recovery: Recovery::default(),
         email,
     };
-    if !Users::new(client.clone(), table.to_owned())
+    if !Users::new(client.clone(), table.clone())
         .create(&user)
         .await?
     {
@@ -91,6 +93,19 @@ pub async fn add(
         );
     }
     Ok(user)
+}
+
+/// An error where only the application can make rows of the users table.
+pub(crate) fn require_own_key(table: &UsersTable) -> Result<()> {
+    match &table.email_index {
+        None => Ok(()),
+        Some(index) => bail!(
+            "the key of the table {} is not the address (USERS_EMAIL_INDEX is {index}), so that \
+             only your application can add users to it; to let one of them into the admin panel, \
+             let it set the attribute is_superuser to true. Nothing was changed",
+            table.name
+        ),
+    }
 }
 
 /// The hash of `password`, or why it is not accepted.
@@ -122,18 +137,26 @@ fn user_id() -> Result<String> {
     ))
 }
 
-/// Calls `each` with every user, a page at a time.
-pub async fn for_each(client: &DynamoDb, table: &str, mut each: impl FnMut(&User)) -> Result<()> {
-    let users = Users::new(client.clone(), table.to_owned());
-    let mut after = None;
+/// Calls `each` with every user, a page at a time; how many rows cannot be read as users.
+pub async fn for_each(users: &Users, mut each: impl FnMut(&User)) -> Result<usize> {
+    let (mut after, mut unreadable) = (None, 0);
     loop {
-        let (page, next) = users.page(after.as_ref(), PAGE).await?;
-        page.iter().for_each(&mut each);
-        match next {
-            Some(next) => after = Some(next),
-            None => return Ok(()),
+        let page = users.page(after.as_ref(), PAGE).await?;
+        page.users.iter().for_each(&mut each);
+        unreadable += page.unreadable;
+        after = page.next;
+        if after.is_none() {
+            return Ok(unreadable);
         }
     }
+}
+
+/// What is said of `count` rows that cannot be read as users.
+pub(crate) fn unreadable(count: usize) -> String {
+    format!(
+        "{count} rows are left out: their address is not in the canonical form (lower case, the \
+         domain in ASCII), so that nobody finds them by it. Let your application mend them"
+    )
 }
 
 /// What is shown of a user. The hash is: an operator who may read the table may read it, and

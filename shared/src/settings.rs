@@ -105,17 +105,29 @@ impl<'a> Environment<'a> {
     }
 
     fn table(&self, name: &'static str, default: &str) -> Result<String, SettingError> {
-        let is_name = |held: &str| {
-            (3..=255).contains(&held.len())
-                && held
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-        };
         let wanted = "the name of a DynamoDB table: 3 to 255 letters, digits, '_', '-' or '.'";
-        let read = |held: &str| is_name(held).then(|| held.to_owned());
+        let read = |held: &str| is_table_name(held).then(|| held.to_owned());
         Ok(self
             .optional(name, wanted, read)?
             .unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// The name of an attribute that is none of `others`.
+    fn attribute(
+        &self,
+        name: &'static str,
+        default: String,
+        others: &[&str],
+    ) -> Result<String, SettingError> {
+        let wanted = "the name of an attribute of the users table: up to 255 bytes, and another \
+                      one for each of address, hash and active flag";
+        let read = |held: &str| {
+            let is_name = held.len() <= 255 && is_printable(held) && !others.contains(&held);
+            is_name.then(|| held.to_owned())
+        };
+        // A default, too, can be what another one was set to.
+        let held = self.get(name).unwrap_or(default);
+        Environment::new(&|_| Some(held.clone())).required(name, wanted, read)
     }
 
     pub(crate) fn app_name(&self) -> Result<Option<String>, SettingError> {
@@ -150,11 +162,63 @@ impl<'a> Environment<'a> {
     }
 }
 
+/// The users table, and which of its attributes are which: an application's own table has names
+/// of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersTable {
+    /// `USERS_TABLE`
+    pub name: String,
+    /// `USERS_EMAIL_ATTRIBUTE`: the attribute that holds the canonical address. It is the
+    /// table's key, unless there is an index.
+    pub email: String,
+    /// `USERS_PASSWORD_ATTRIBUTE`: the attribute that holds the hash.
+    pub password: String,
+    /// `USERS_ACTIVE_ATTRIBUTE`: the attribute that says whether the account is active.
+    pub active: String,
+    /// `USERS_EMAIL_INDEX`: the global secondary index on the address, where the table's key is
+    /// something else.
+    pub email_index: Option<String>,
+}
+
+impl From<String> for UsersTable {
+    /// The table `name` with the attributes that it has here.
+    fn from(name: String) -> Self {
+        Self {
+            name,
+            email: "email".to_owned(),
+            password: "password_hash".to_owned(),
+            active: "is_active".to_owned(),
+            email_index: None,
+        }
+    }
+}
+
+impl UsersTable {
+    /// Reads and checks them.
+    pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
+        let default = Self::from(env.table("USERS_TABLE", "users")?);
+        let email = env.attribute("USERS_EMAIL_ATTRIBUTE", default.email, &[])?;
+        let password = env.attribute("USERS_PASSWORD_ATTRIBUTE", default.password, &[&email])?;
+        let others = [email.as_str(), &password];
+        let active = env.attribute("USERS_ACTIVE_ATTRIBUTE", default.active, &others)?;
+        let wanted = "the name of a global secondary index of the users table: 3 to 255 letters, \
+                      digits, '_', '-' or '.'";
+        let index = |held: &str| is_table_name(held).then(|| held.to_owned());
+        Ok(Self {
+            name: default.name,
+            email,
+            password,
+            active,
+            email_index: env.optional("USERS_EMAIL_INDEX", wanted, index)?,
+        })
+    }
+}
+
 /// The tables' names, for the programs that touch all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableNames {
-    /// `USERS_TABLE`
-    pub users: String,
+    /// `USERS_TABLE` and the rest of [`UsersTable`]
+    pub users: UsersTable,
     /// `TOKENS_TABLE`
     pub tokens: String,
     /// `OUTBOX_TABLE`
@@ -165,7 +229,7 @@ impl TableNames {
     /// The three names, `users`, `tokens` and `outbox` where they are not set.
     pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
         Ok(Self {
-            users: env.table("USERS_TABLE", "users")?,
+            users: UsersTable::read(env)?,
             tokens: env.table("TOKENS_TABLE", "tokens")?,
             outbox: env.table("OUTBOX_TABLE", "outbox")?,
         })
@@ -259,8 +323,8 @@ pub fn hash_params(env: &Environment<'_>) -> Result<HashParams, SettingError> {
 /// What `mailer` reads.
 #[derive(Debug, Clone)]
 pub struct MailerSettings {
-    /// `USERS_TABLE`
-    pub users_table: String,
+    /// `USERS_TABLE` and the rest of [`UsersTable`]
+    pub users_table: UsersTable,
     /// `TOKENS_TABLE`
     pub tokens_table: String,
     /// `RESET_URL`: the page that the link opens; the token goes into its fragment.
@@ -301,7 +365,7 @@ impl MailerSettings {
             .app_name
             .or_else(|| reset_url.host_str().map(str::to_owned));
         Ok(Self {
-            users_table: env.table("USERS_TABLE", "users")?,
+            users_table: UsersTable::read(env)?,
             tokens_table: env.table("TOKENS_TABLE", "tokens")?,
             mail_from: env.required(
                 "MAIL_FROM",
@@ -348,6 +412,12 @@ fn mailto(text: &str) -> Option<Url> {
     let address = text.strip_prefix("mailto:")?;
     EmailAddress::parse(address).ok()?;
     Url::parse(text).ok()
+}
+
+/// Whether `text` has the form that DynamoDB asks of the names of tables and indexes.
+fn is_table_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (3..=255).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 fn one_line(text: &str) -> Option<String> {
@@ -405,7 +475,7 @@ mod tests {
     #[test]
     fn defaults_are_the_documented_ones() {
         let settings = mailer(&[]).expect("nothing else is required");
-        assert_eq!(settings.users_table, "users");
+        assert_eq!(settings.users_table, UsersTable::from("users".to_owned()));
         assert_eq!(settings.brand.app_name.as_deref(), Some("app.example.com"));
         assert_eq!(settings.token_ttl, TimeDelta::hours(24));
         assert_eq!(settings.budget.cooldown, TimeDelta::seconds(60));
@@ -431,6 +501,30 @@ mod tests {
             (19_456, 2, 1)
         );
         assert!(confirm.pwned_passwords_url.is_none());
+    }
+
+    #[test]
+    fn each_attribute_of_the_users_table_has_a_name_of_its_own() {
+        let settings = mailer(&[
+            ("USERS_EMAIL_ATTRIBUTE", "Login Name"),
+            ("USERS_EMAIL_INDEX", "by-login"),
+        ]);
+        let table = settings.expect("valid").users_table;
+        assert_eq!(
+            (table.email.as_str(), table.email_index.as_deref()),
+            ("Login Name", Some("by-login"))
+        );
+        for (name, held) in [
+            ("USERS_PASSWORD_ATTRIBUTE", "email"),
+            ("USERS_ACTIVE_ATTRIBUTE", "password_hash"),
+            ("USERS_EMAIL_ATTRIBUTE", &"x".repeat(256)),
+            ("USERS_EMAIL_INDEX", "by login"),
+        ] {
+            let error = mailer(&[(name, held)]).expect_err(name);
+            assert!(error.starts_with(&format!("{name} holds")), "{error}");
+        }
+        let error = mailer(&[("USERS_EMAIL_ATTRIBUTE", "is_active")]).expect_err("taken");
+        assert!(error.starts_with("USERS_ACTIVE_ATTRIBUTE holds"), "{error}");
     }
 
     #[test]

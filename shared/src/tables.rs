@@ -24,7 +24,7 @@ pub use change::{Change, PasswordChange, change_password};
 pub use outbox::{Asked, ClientLimit, Kind, Outbox};
 pub use recovery::{MailEvent, MailState, Outcome, Recovery, SentMail, Suppression};
 pub use tokens::{TokenRow, Tokens};
-pub use users::{Budget, User, Users};
+pub use users::{Budget, Found, Page, RowKey, User, Users};
 
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;

@@ -19,7 +19,7 @@ use shared::{
     log,
     mail::{self, Letterhead},
     settings::{Environment, MailerSettings},
-    tables::{self, Budget, Kind, MailState, TokenRow, Tokens, User, Users},
+    tables::{self, Budget, Found, Kind, MailState, TokenRow, Tokens, User, Users},
     token::ResetToken,
 };
 use tokio::time::Instant;
@@ -203,12 +203,15 @@ async fn send_link<R: TryCryptoRng>(
         Err(reason) => return Ok(Outcome::Skipped(reason)),
     };
     let token = ResetToken::generate(rng).map_err(|error| Retry::Random(error.to_string()))?;
-    let row = TokenRow::new(
-        user.email.clone(),
-        user.name.clone(),
-        now,
-        app.settings.token_ttl,
-    );
+    let row = TokenRow {
+        user_key: user.key.clone(),
+        ..TokenRow::new(
+            user.email.clone(),
+            user.name.clone(),
+            now,
+            app.settings.token_ttl,
+        )
+    };
     app.tokens.put(&token.digest(), &row).await?;
     let link = mail::reset_link(&app.settings.reset_url, &user.email, &token);
     let letter = mail::reset(&letterhead(app, owed, &user), &link, &token, row.expires_at);
@@ -232,8 +235,13 @@ async fn find_and_charge(
     now: DateTime<Utc>,
 ) -> Result<Result<User, &'static str>, AwsError> {
     for _ in 0..BUDGET_TRIES {
-        let Some(user) = app.users.get(&owed.email).await? else {
-            return Ok(Err("unknown address"));
+        let user = match app.users.find(&owed.email).await? {
+            Found::One(user) => *user,
+            Found::Nobody => return Ok(Err("unknown address")),
+            Found::Several => {
+                log::count("addresses_ambiguous", 1);
+                return Ok(Err("more than one account has the address"));
+            }
         };
         if let Some(reason) = hindrance(&user, owed.kind) {
             return Ok(Err(reason));

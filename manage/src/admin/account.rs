@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use shared::{
     address::EmailAddress,
     settings::MailBudget,
-    tables::{Kind, SentMail, Suppression, User},
+    tables::{Found, Kind, SentMail, Suppression, User},
 };
 
 use super::{
@@ -322,7 +322,10 @@ pub(super) async fn act(
         Action::Activate | Action::Deactivate => {
             let is_active = action == Action::Activate;
             if !panel.users.set_active(&user.email, is_active).await? {
-                return Err(Failure::NoSuchUser);
+                return Err(Failure::NotPossible(
+                    "The account is gone, or its row says in another way than true or false \
+                     whether it is active: there, only the application can change it.",
+                ));
             }
         }
         Action::ClearSuppression => {
@@ -349,5 +352,12 @@ fn check(panel: &Panel, admin: &Admin, action: Action, user: &User) -> Result<()
 
 async fn find(panel: &Panel, email: &str) -> Result<User, Failure> {
     let email = EmailAddress::parse(email).map_err(|_| Failure::NoSuchUser)?;
-    panel.users.get(&email).await?.ok_or(Failure::NoSuchUser)
+    match panel.users.find(&email).await? {
+        Found::One(user) => Ok(*user),
+        Found::Nobody => Err(Failure::NoSuchUser),
+        Found::Several => Err(Failure::NotPossible(
+            "More than one account has this address, so that none of them is shown, sent a mail \
+             or changed. Let the application give each an address of its own.",
+        )),
+    }
 }

@@ -67,7 +67,7 @@ pub(crate) async fn run(args: AdminArgs) -> Result<()> {
 /// All that the panel reads is there.
 async fn check(session: &Session) -> Result<()> {
     let names = &session.names;
-    for table in [&names.users, &names.tokens, &names.outbox] {
+    for table in [&names.users.name, &names.tokens, &names.outbox] {
         session.require(table).await?;
     }
     Ok(())

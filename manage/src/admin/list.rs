@@ -7,7 +7,11 @@ use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use shared::{address::EmailAddress, aws::AwsError, tables::User};
+use shared::{
+    address::EmailAddress,
+    aws::AwsError,
+    tables::{Page, RowKey, User},
+};
 
 use super::{
     Panel,
@@ -65,25 +69,21 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let query = Fields::query(query.as_deref());
     let search = query.get("search").trim();
-    let after = EmailAddress::parse(query.get("after")).ok();
-    let (users, next) = find(&panel, search, after.as_ref()).await?;
+    let after = RowKey::parse(query.get("after"));
+    let Page { users, next, .. } = find(&panel, search, after.as_ref()).await?;
     let page = List {
         frame: Some(panel.frame(&admin)),
         overview: Overview::read(&panel, (panel.now)()).await?,
         search,
         rows: users.into_iter().map(Row::from).collect(),
-        next: next.map(|next| href("/admin/", &[("search", search), ("after", next.as_str())])),
+        next: next.map(|next| href("/admin/", &[("search", search), ("after", &next.to_text())])),
         is_first: after.is_none(),
     };
     Ok(render(&page))
 }
 
 /// The user whose address `search` is, else those whose addresses begin with it.
-async fn find(
-    panel: &Panel,
-    search: &str,
-    after: Option<&EmailAddress>,
-) -> Result<(Vec<User>, Option<EmailAddress>), AwsError> {
+async fn find(panel: &Panel, search: &str, after: Option<&RowKey>) -> Result<Page, AwsError> {
     if search.is_empty() {
         let limit = i32::try_from(PAGE).unwrap_or(i32::MAX);
         return panel.users.page(after, limit).await;
@@ -91,7 +91,10 @@ async fn find(
     if let (Ok(email), None) = (EmailAddress::parse(search), after)
         && let Some(user) = panel.users.get(&email).await?
     {
-        return Ok((vec![user], None));
+        return Ok(Page {
+            users: vec![user],
+            ..Page::default()
+        });
     }
     let prefix = search.to_lowercase();
     panel.users.page_by_prefix(&prefix, after, PAGE).await

@@ -84,6 +84,7 @@ mod tests {
 
     fn user() -> User {
         User {
+            key: None,
             email: EmailAddress::parse("root@example.com").expect("an address"),
             mail_to: "root@example.com".to_owned(),
             user_id: String::new(),

@@ -4,9 +4,10 @@ use anyhow::Result;
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
+    primitives::Blob,
     types::{
-        AttributeValue, PointInTimeRecoveryStatus, StreamViewType, TableDescription, TableStatus,
-        TimeToLiveStatus,
+        AttributeDefinition, AttributeValue, PointInTimeRecoveryStatus, ScalarAttributeType,
+        StreamViewType, TableDescription, TableStatus, TimeToLiveStatus,
     },
 };
 use shared::aws::AwsError;
@@ -52,13 +53,13 @@ async fn table(session: &Session, schema: &Schema<'_>) -> Vec<Finding> {
     if session.is_aws && !schema.has_ttl {
         findings.extend(safety(session, &what, schema.table, &found).await);
     }
-    findings.push(permissions(session, &what, schema).await);
+    findings.push(permissions(session, &what, schema.table, &found).await);
     findings
 }
 
 fn shape(what: &str, schema: &Schema<'_>, found: &TableDescription) -> Finding {
     if let Err(error) = tables::check_key(schema, found) {
-        let advice = "name another table, or remove it and make it with `migrate`";
+        let advice = "name another table or its index, or remove it and make it with `migrate`";
         return Finding::problem(what, error.to_string(), advice);
     }
     match found.table_status() {
@@ -184,10 +185,15 @@ async fn backups(session: &Session, table: &str, name: &str) -> Finding {
 }
 
 /// Whether the operator's own credentials may read and write; the functions have their own.
-async fn permissions(session: &Session, table: &str, schema: &Schema<'_>) -> Finding {
+async fn permissions(
+    session: &Session,
+    table: &str,
+    name: &str,
+    found: &TableDescription,
+) -> Finding {
     let what = format!("{table}, your permissions");
-    let read = read(session, schema.table).await;
-    let written = write(session, schema).await;
+    let read = read(session, name).await;
+    let written = write(session, name, found).await;
     match read.and(written) {
         Ok(()) => Finding::ok(what, "are to read and to write"),
         Err(error) => Finding::problem(
@@ -206,15 +212,18 @@ async fn read(session: &Session, table: &str) -> Result<(), AwsError> {
 }
 
 /// A write that cannot be, since no row both has and lacks its key.
-async fn write(session: &Session, schema: &Schema<'_>) -> Result<(), AwsError> {
+async fn write(session: &Session, name: &str, found: &TableDescription) -> Result<(), AwsError> {
+    let keys = found.key_schema().iter();
+    let keys = keys.map(|key| key.attribute_name().to_owned());
+    let nobody = keys.map(|key| (key.clone(), nobody(&key, found)));
     let answer = session
         .connection
         .client
         .update_item()
-        .table_name(schema.table)
-        .key(schema.key, AttributeValue::S(NOBODY.to_owned()))
+        .table_name(name)
+        .set_key(Some(nobody.collect()))
         .condition_expression("attribute_exists(#key) AND attribute_not_exists(#key)")
-        .expression_attribute_names("#key", schema.key)
+        .expression_attribute_names("#key", found.key_schema()[0].attribute_name())
         .send()
         .await;
     match answer {
@@ -222,6 +231,17 @@ async fn write(session: &Session, schema: &Schema<'_>) -> Result<(), AwsError> {
             Err(AwsError::new("UpdateItem", &error))
         }
         _ => Ok(()),
+    }
+}
+
+/// A value for the attribute `key` that no row has.
+fn nobody(key: &str, found: &TableDescription) -> AttributeValue {
+    let mut definitions = found.attribute_definitions().iter();
+    let definition = definitions.find(|definition| definition.attribute_name() == key);
+    match definition.map(AttributeDefinition::attribute_type) {
+        Some(ScalarAttributeType::N) => AttributeValue::N("-1".to_owned()),
+        Some(ScalarAttributeType::B) => AttributeValue::B(Blob::new(NOBODY)),
+        _ => AttributeValue::S(NOBODY.to_owned()),
     }
 }
 

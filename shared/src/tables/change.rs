@@ -10,8 +10,13 @@ use aws_sdk_dynamodb::{
 };
 use chrono::{DateTime, Utc};
 
-use super::{Outbox, TokenRow, millis, number, string};
-use crate::{address::hex, aws::AwsError, settings::TableNames, token::TokenDigest};
+use super::{Item, Outbox, TokenRow, millis, number, string, users::IS_ACTIVE};
+use crate::{
+    address::hex,
+    aws::AwsError,
+    settings::{TableNames, UsersTable},
+    token::TokenDigest,
+};
 
 /// How often a transaction that another one got in the way of is tried.
 const TRIES: u32 = 6;
@@ -57,16 +62,19 @@ pub async fn change_password(
     tables: &TableNames,
     change: &PasswordChange<'_>,
 ) -> Result<Change, AwsError> {
+    let Some(key) = user_key(&tables.users, change.token) else {
+        return Ok(Change::Refused);
+    };
     let tries = async {
         for attempt in 1..TRIES {
-            match transact(client, tables, change).await {
+            match transact(client, tables, &key, change).await {
                 Err(error) if is_conflict(&error) => {
                     tokio::time::sleep(wait(attempt, change)).await;
                 }
                 answer => return outcome(answer),
             }
         }
-        outcome(transact(client, tables, change).await)
+        outcome(transact(client, tables, &key, change).await)
     };
     let in_time = tokio::time::timeout(TIME_LIMIT, tries).await;
     in_time.unwrap_or_else(|_| Err(AwsError::of("TransactWriteItems", "no answer in time")))
@@ -118,6 +126,7 @@ fn wait(attempt: u32, change: &PasswordChange<'_>) -> Duration {
 async fn transact(
     client: &DynamoDb,
     tables: &TableNames,
+    key: &Item,
     change: &PasswordChange<'_>,
 ) -> Result<(), TransactError> {
     let notice = Outbox::password_changed(
@@ -137,7 +146,7 @@ async fn transact(
         )
         .transact_items(
             TransactWriteItem::builder()
-                .update(set_password(&tables.users, change))
+                .update(set_password(&tables.users, key, change))
                 .build(),
         )
         .transact_items(TransactWriteItem::builder().put(notice).build())
@@ -156,18 +165,35 @@ fn spend_token(table: &str, change: &PasswordChange<'_>) -> Delete {
         .expect("a delete has a table and a key")
 }
 
-fn set_password(table: &str, change: &PasswordChange<'_>) -> Update {
+/// The key of the row whose password the token may set. `None` for a token from before the users
+/// got an index: where its row lies is not known.
+fn user_key(table: &UsersTable, token: &TokenRow) -> Option<Item> {
+    match (&token.user_key, &table.email_index) {
+        (Some(key), _) => Some(key.item().clone()),
+        (None, None) => Some([(table.email.clone(), string(token.email.as_str()))].into()),
+        (None, Some(_)) => None,
+    }
+}
+
+/// The address is part of the condition: where it is not the key, the account may have got
+/// another one since the mail was sent, and whoever reads mail under the old one is nobody any
+/// more.
+fn set_password(table: &UsersTable, key: &Item, change: &PasswordChange<'_>) -> Update {
     let issued_at = change.token.issued_at;
     Update::builder()
-        .table_name(table)
-        .key("email", string(change.token.email.as_str()))
-        .condition_expression(
-            "attribute_exists(email) AND (attribute_not_exists(is_active) OR is_active = :true) \
+        .table_name(&table.name)
+        .set_key(Some(key.clone()))
+        .condition_expression(format!(
+            "#email = :email AND {IS_ACTIVE} \
              AND (attribute_not_exists(password_changed_at) OR password_changed_at < :issued_at)",
-        )
+        ))
         .update_expression(
-            "SET password_hash = :hash, password_changed_at = :now ADD session_epoch :one",
+            "SET #password = :hash, password_changed_at = :now ADD session_epoch :one",
         )
+        .expression_attribute_names("#email", &table.email)
+        .expression_attribute_names("#active", &table.active)
+        .expression_attribute_names("#password", &table.password)
+        .expression_attribute_values(":email", string(change.token.email.as_str()))
         .expression_attribute_values(":true", AttributeValue::Bool(true))
         .expression_attribute_values(":issued_at", millis(issued_at))
         .expression_attribute_values(":hash", string(&change.password_hash))

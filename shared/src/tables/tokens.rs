@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::Client as DynamoDb;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Item, get_number, get_string, get_time, millis, number, string};
+use super::{Item, RowKey, get_number, get_string, get_time, millis, number, string};
 use crate::{address::EmailAddress, aws::AwsError, token::TokenDigest};
 
 /// What is known of a token.
@@ -14,6 +14,8 @@ pub struct TokenRow {
     /// The account's name, so that a new password can be checked against it without reading the
     /// users table.
     pub name: Option<String>,
+    /// The primary key of the account's row, where that is not its address.
+    pub user_key: Option<RowKey>,
     /// When it was mailed.
     pub issued_at: DateTime<Utc>,
     /// When it stops to hold, to the second.
@@ -32,6 +34,7 @@ impl TokenRow {
         Self {
             email,
             name,
+            user_key: None,
             issued_at: now,
             expires_at: now + ttl,
         }
@@ -47,6 +50,7 @@ impl TokenRow {
         Some(Self {
             email: EmailAddress::parse(&get_string(item, "email")?).ok()?,
             name: get_string(item, "name"),
+            user_key: item.get("user_key").and_then(RowKey::from_value),
             issued_at: get_time(item, "issued_at")?,
             expires_at: DateTime::from_timestamp(get_number(item, "expires_at")?, 0)?,
         })
@@ -138,6 +142,9 @@ fn item(digest: &TokenDigest, row: &TokenRow) -> Item {
     .into();
     if let Some(name) = &row.name {
         item.insert("name".to_owned(), string(name));
+    }
+    if let Some(key) = &row.user_key {
+        item.insert("user_key".to_owned(), key.to_value());
     }
     item
 }
