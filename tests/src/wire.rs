@@ -6,13 +6,13 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, uri::PathAndQuery};
+use http::{Request, Response, Uri, header::CONTENT_LENGTH, uri::PathAndQuery};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -119,6 +119,8 @@ struct State {
     calls: Mutex<Vec<Call>>,
     rule: Mutex<Rule>,
     delayed: AtomicUsize,
+    is_metered: AtomicBool,
+    units: Mutex<Vec<f64>>,
 }
 
 impl Wire {
@@ -134,6 +136,8 @@ impl Wire {
             calls: Mutex::default(),
             rule: Mutex::new(Box::new(|_| Fate::Pass)),
             delayed: AtomicUsize::new(0),
+            is_metered: AtomicBool::new(false),
+            units: Mutex::default(),
         });
         tokio::spawn(accept(listener, state.clone()));
         Self { address, state }
@@ -178,6 +182,17 @@ impl Wire {
         std::mem::take(&mut *lock(&self.state.calls))
     }
 
+    /// From now on has DynamoDB say what each call consumes.
+    pub fn meter(&self) {
+        self.state.is_metered.store(true, Ordering::SeqCst);
+    }
+
+    /// The capacity units that each call has consumed, by DynamoDB's own word; they are forgotten.
+    #[must_use]
+    pub fn take_units(&self) -> Vec<f64> {
+        std::mem::take(&mut *lock(&self.state.units))
+    }
+
     /// The operations of [`take`](Self::take).
     #[must_use]
     pub fn take_targets(&self) -> Vec<String> {
@@ -219,7 +234,7 @@ async fn answer(
     state: Arc<State>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Cut> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let target = parts
         .headers
@@ -232,6 +247,15 @@ async fn answer(
     let call = Call {
         target,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let is_metered = state.is_metered.load(Ordering::SeqCst) && call.body.is_object();
+    let body = if is_metered {
+        let mut asking = call.body.clone();
+        asking["ReturnConsumedCapacity"] = json!("TOTAL");
+        parts.headers.remove(CONTENT_LENGTH);
+        Bytes::from(asking.to_string())
+    } else {
+        body
     };
     let fate = fate(&state, call);
     let request = Request::from_parts(parts, Full::new(body));
@@ -296,5 +320,19 @@ async fn forward(
         .map_err(|_| Cut)?
         .into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    if let Some(units) = consumed_units(&body) {
+        lock(&state.units).push(units);
+    }
     Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+/// What an answer says was consumed: by a call on one table, or by each table of a transaction.
+fn consumed_units(answer: &[u8]) -> Option<f64> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let units = |consumed: &Value| consumed["CapacityUnits"].as_f64();
+    match &answer["ConsumedCapacity"] {
+        Value::Null => None,
+        Value::Array(tables) => tables.iter().map(units).sum(),
+        table => units(table),
+    }
 }

@@ -1,0 +1,111 @@
+//! What one reset costs in calls and in DynamoDB's capacity units, by DynamoDB's own word. The
+//! table of `docs/cost.md` is made of these figures.
+
+use serde_json::{Value, json};
+use shared::tables::User;
+use tests::{
+    app::{GOOD_PASSWORD, TestApp, user},
+    functions::at,
+};
+
+const ADA: &str = "ada@example.com";
+
+/// Ada's system, whose stream is read by hand and whose DynamoDB says what it is asked costs.
+async fn metered() -> TestApp {
+    let ada = User {
+        name: Some("Ada Lovelace".to_owned()),
+        locale: Some("en".to_owned()),
+        ..user(ADA)
+    };
+    let app = TestApp::builder()
+        .without_budget()
+        .user(ada)
+        .by_hand()
+        .start()
+        .await;
+    app.dynamodb.meter();
+    app
+}
+
+/// The calls since the last time, with the units that each consumed.
+fn bill(app: &TestApp) -> Vec<(String, f64)> {
+    let (targets, units) = (app.dynamodb.take_targets(), app.dynamodb.take_units());
+    assert_eq!(targets.len(), units.len(), "every call says what it costs");
+    targets.into_iter().zip(units).collect()
+}
+
+fn assert_bill(app: &TestApp, expected: &[(&str, f64)]) {
+    let expected: Vec<(String, f64)> = expected
+        .iter()
+        .map(|(target, units)| ((*target).to_owned(), *units))
+        .collect();
+    assert_eq!(bill(app), expected);
+}
+
+/// SES's word that the mail number `index` was delivered.
+async fn deliver_report(app: &TestApp, index: usize) {
+    let sent = app.ses.calls()[index].body.clone();
+    let tag = |name: &str| {
+        let tags = sent["EmailTags"].as_array().expect("tags");
+        let tag = tags.iter().find(|tag| tag["Name"] == name);
+        tag.map_or(Value::Null, |tag| json!([tag["Value"]]))
+    };
+    let mail =
+        json!({ "destination": [ADA], "tags": { "mail": tag("mail"), "kind": tag("kind") } });
+    let event = json!({
+        "source": "aws.ses",
+        "detail": {
+            "eventType": "Delivery",
+            "mail": mail,
+            "delivery": { "timestamp": "2026-01-05T09:30:14.344Z", "smtpResponse": "250 2.6.0 Message received" },
+        },
+    });
+    app.functions
+        .report(&event)
+        .await
+        .expect("DynamoDB answers");
+}
+
+#[tokio::test]
+async fn each_step_of_a_reset_consumes_what_the_page_about_costs_says() {
+    let app = metered().await;
+    app.functions
+        .ask("192.0.2.1", ADA, at(0))
+        .await
+        .assert_worked();
+    assert_bill(&app, &[("UpdateItem", 1.0)]);
+
+    let records = app.records().await;
+    assert_eq!(app.functions.deliver(&records, at(1)).await.len(), 0);
+    assert_bill(
+        &app,
+        &[("GetItem", 1.0), ("UpdateItem", 1.0), ("PutItem", 1.0)],
+    );
+    deliver_report(&app, 0).await;
+    assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
+
+    let link = app.link_in(&app.mails()[0]);
+    app.functions
+        .confirm(&link.token, GOOD_PASSWORD, at(60))
+        .await
+        .assert_worked();
+    assert_bill(&app, &[("GetItem", 1.0), ("TransactWriteItems", 6.0)]);
+
+    let notice = app.records().await.split_off(records.len());
+    assert_eq!(app.functions.deliver(&notice, at(61)).await.len(), 0);
+    assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
+    deliver_report(&app, 1).await;
+    assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
+}
+
+#[tokio::test]
+async fn a_request_costs_one_write_whoever_it_is_for() {
+    let app = metered().await;
+    for (second, email) in (0..).zip([ADA, "nobody@example.com", ADA]) {
+        app.functions
+            .ask("192.0.2.1", email, at(second))
+            .await
+            .assert_worked();
+        assert_bill(&app, &[("UpdateItem", 1.0)]);
+    }
+}
