@@ -22,6 +22,17 @@ pub const MAX_LENGTH: usize = 256;
 const SALT_BYTES: usize = 16;
 /// Bytes of output in a stored hash.
 const HASH_BYTES: usize = 32;
+/// The most characters that are scored: zxcvbn's work grows with the square of their number.
+const MAX_SCORED_CHARS: usize = 48;
+/// The most work that scoring may be, as [`scoring_work`] counts it: two milliseconds.
+const MAX_SCORING_WORK: usize = 30_000;
+/// The signs that zxcvbn reads as a letter each, by letter. It tries every combination of the
+/// readings of those that occur, which are more than a thousand where all occur.
+const LOOK_ALIKES: [&str; 12] = [
+    "4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2",
+];
+/// Signs that stand for either of two letters, and so double the combinations.
+const AMBIGUOUS: &str = "1|7";
 /// Shorter words of a name are too common inside other words to say anything.
 const MIN_CONTEXT_CHARS: usize = 3;
 
@@ -110,7 +121,7 @@ pub struct PasswordPolicy {
 impl PasswordPolicy {
     /// Everything that is wrong with `password` for the account; empty where nothing is.
     ///
-    /// The work is bounded: zxcvbn looks at the first 100 characters alone.
+    /// The work is bounded, see [`scored_part`].
     #[must_use]
     pub fn weaknesses(
         &self,
@@ -140,7 +151,7 @@ impl PasswordPolicy {
 
     fn is_guessable(&self, text: &str, context: &[String]) -> bool {
         let context: Vec<&str> = context.iter().map(String::as_str).collect();
-        u8::from(zxcvbn(text, &context).score()) < self.min_score
+        u8::from(zxcvbn(scored_part(text), &context).score()) < self.min_score
     }
 
     /// What to tell the person about `weakness`.
@@ -169,6 +180,29 @@ impl PasswordPolicy {
             }
         }
     }
+}
+
+/// The beginning of `text` that zxcvbn is shown: as much as it scores in bounded time. What is hard
+/// to guess by its beginning is so as a whole, and what is left is nine characters at least.
+fn scored_part(text: &str) -> &str {
+    text.char_indices()
+        .map(|(start, char)| &text[..start + char.len_utf8()])
+        .take(MAX_SCORED_CHARS)
+        .take_while(|part| scoring_work(part) <= MAX_SCORING_WORK)
+        .last()
+        .unwrap_or_default()
+}
+
+/// How much work it is to score `text`: every pair of a beginning and an end is looked up, once
+/// for each combination of readings, and as often as nine of them cost for everything else.
+fn scoring_work(text: &str) -> usize {
+    let weight = |sign: char| 1 + usize::from(AMBIGUOUS.contains(sign));
+    let readings = |signs: &&str| {
+        let present = signs.chars().filter(|sign| text.contains(*sign));
+        present.map(weight).sum::<usize>().max(1)
+    };
+    let combinations: usize = LOOK_ALIKES.iter().map(readings).product();
+    text.chars().count().pow(2) * (9 + combinations)
 }
 
 /// The words that somebody who knows the account would try first, the longest first.
@@ -388,6 +422,26 @@ mod tests {
             weaknesses(&format!("{}x", long.repeat(4))),
             [Weakness::TooLong]
         );
+    }
+
+    #[test]
+    fn scoring_is_bounded_and_a_strong_beginning_is_enough() {
+        let signs = "@4({[<369&#!1/|0$5+7%2";
+        // zxcvbn takes half a second and more for all of either.
+        for password in [signs.repeat(4), "kX9$2(a[3!|0$5+7%8{<6#".repeat(4)] {
+            let part = scored_part(&password);
+            assert!((9..40).contains(&part.len()), "{part}");
+            assert_eq!(weaknesses(&password), []);
+        }
+        let start = std::time::Instant::now();
+        for _ in 0..10 {
+            weaknesses(&format!("ada{}", signs.repeat(5)));
+        }
+        // A minute where it is shown all.
+        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+        let words = "correct horse battery staple ".repeat(3);
+        assert_eq!(scored_part(&words).len(), MAX_SCORED_CHARS);
+        assert_eq!(scored_part("p4ssw0rd 1234567"), "p4ssw0rd 1234567");
     }
 
     #[test]
