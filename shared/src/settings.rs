@@ -427,6 +427,9 @@ fn one_line(text: &str) -> Option<String> {
 /// A sender or the like in the form that SES takes: a name that is not ASCII has to be in
 /// encoded words (RFC 2047).
 fn mailbox(text: &str) -> Option<String> {
+    if !is_printable(text) {
+        return None;
+    }
     let Some((name, address)) = text
         .strip_suffix('>')
         .and_then(|rest| rest.rsplit_once('<'))
@@ -434,9 +437,6 @@ fn mailbox(text: &str) -> Option<String> {
         return EmailAddress::parse(text).ok().map(|_| text.to_owned());
     };
     EmailAddress::parse(address).ok()?;
-    if !is_printable(name) {
-        return None;
-    }
     if name.is_ascii() {
         return Some(text.to_owned());
     }
@@ -591,6 +591,8 @@ mod tests {
         for from in [
             "no-reply@example.com\r\nBcc: x@example.com",
             "A\nB <no-reply@example.com>",
+            "no-reply@example.com\t",
+            "A <no-reply@example.com\n>",
             "no-reply",
             "<>",
         ] {
