@@ -93,7 +93,8 @@ fn is_atext(byte: u8) -> bool {
 /// refused: nobody registered that spelling, so it must not reach somebody who registered
 /// another one.
 fn ascii_domain(domain: &str) -> Result<String, InvalidAddress> {
-    if !is_nfc(domain) || !domain.contains('.') {
+    // Punycode's work grows with the square of the length, and no domain is shorter in ASCII.
+    if domain.chars().count() > MAX_CHARS || !is_nfc(domain) || !domain.contains('.') {
         return Err(InvalidAddress);
     }
     let uts46 = Uts46::new();
