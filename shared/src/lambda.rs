@@ -1,12 +1,15 @@
 //! How a function starts and stays up.
 
-use std::{collections::HashMap, fmt::Display, future::Future, process::ExitCode};
+use std::{
+    collections::HashMap, convert::Infallible, fmt::Display, future::Future, process::ExitCode,
+};
 
 use http::{HeaderMap, Request, Response, header};
 use lambda_http::{
     Adapter, Body, Service, aws_lambda_events::query_map::QueryMap, request::LambdaRequest,
 };
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Serialize;
 
 use crate::{log, settings::Environment};
 
@@ -58,17 +61,27 @@ where
 /// Serves HTTP events of every kind with `handler`.
 pub async fn serve_http<F>(handler: impl Fn(Request<Body>) -> F + Clone) -> Result<(), Error>
 where
-    F: Future<Output = Response<Body>> + Send,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    lambda_runtime::run(http_service(handler)).await
+}
+
+/// `handler` behind what Lambda delivers: an HTTP event of any kind in, the answer of that kind
+/// out.
+pub fn http_service<F>(
+    handler: impl Fn(Request<Body>) -> F + Clone,
+) -> impl Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = Infallible>
+where
+    F: Future<Output = Response<Body>> + Send + 'static,
 {
     let service = service_fn(move |request| {
         let answer = handler(request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut adapter = Adapter::from(service);
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<LambdaRequest>| {
+    service_fn(move |event: LambdaEvent<LambdaRequest>| {
         adapter.call(LambdaEvent::new(without_url(event.payload), event.context))
-    }))
-    .await
+    })
 }
 
 /// Takes out of an event what its URL would be built from, all but the path and the language.

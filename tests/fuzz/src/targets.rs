@@ -1,0 +1,411 @@
+//! The targets, one function for each parser. `cargo fuzz` calls them with what it makes up, and
+//! a test of the workspace with what it found before (`corpus/`).
+//!
+//! Those behind an event run the function's handler as Lambda would, with AWS answered in the
+//! process: a socket would make every input a thousand times as slow.
+
+use std::{
+    io::{self, Write},
+    sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError},
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::{HttpRequest, HttpResponse},
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::DateTime;
+use http::{HeaderValue, Request, header};
+use lambda_http::{Body, Service, request::LambdaRequest};
+use lambda_runtime::{Context, LambdaEvent};
+use rand::{TryCryptoRng, TryRng};
+use serde_json::{Value, json};
+use shared::{
+    SdkConfig,
+    address::EmailAddress,
+    aws,
+    http::{MAX_BODY_BYTES, Problem, read_fields},
+    lambda, log,
+    password::{MAX_LENGTH, Password, PasswordPolicy, Weakness},
+    settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings},
+    token::ResetToken,
+};
+use tokio::runtime::Runtime;
+use tracing::Level;
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// A secret that the corpora carry as address, token and password. It may come back in no log
+/// line and in no answer to a program.
+const CANARY: &str = "canary-5ecret-5ecret";
+
+/// The account that exists.
+const ACCOUNT: &str = "ada@example.com";
+
+/// An address as somebody typed it.
+pub fn address(data: &[u8]) {
+    let Ok(typed) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(address) = EmailAddress::parse(typed) else {
+        return;
+    };
+    let canonical = address.as_str();
+    assert!(canonical.is_ascii() && canonical.len() <= 254);
+    assert!(!canonical.bytes().any(|byte| byte.is_ascii_uppercase()));
+    assert!(!canonical.contains(char::is_whitespace));
+    assert!(!canonical.contains(char::is_control));
+    assert_eq!(canonical.matches('@').count(), 1);
+    assert!((1..=64).contains(&address.local_part().len()));
+    for again in [canonical.to_owned(), format!(" {typed}\r\n")] {
+        assert_eq!(EmailAddress::parse(&again).as_ref(), Ok(&address));
+    }
+    assert!(!format!("{address:?}").contains(canonical));
+}
+
+/// A token as somebody pasted it.
+pub fn token(data: &[u8]) {
+    let Ok(pasted) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(token) = ResetToken::parse(pasted) else {
+        return;
+    };
+    let text = token.expose();
+    assert_eq!(text, pasted.trim());
+    assert_eq!(text.len(), 43);
+    assert!(
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    );
+    assert_eq!(token.digest().as_str().len(), 64);
+    assert!(!format!("{token:?}{:?}", token.digest()).contains(text));
+}
+
+/// A body: the first line is its content type.
+pub fn body(data: &[u8]) {
+    let (content_type, body) = first_line(data);
+    let Ok(content_type) = HeaderValue::from_bytes(content_type) else {
+        return;
+    };
+    let request = Request::post("/")
+        .header(header::CONTENT_TYPE, content_type)
+        .body(Body::Binary(body.to_vec()))
+        .expect("a method and a header");
+    let fields = ["email", "forgot_password_hash", "new_password"];
+    match RUNTIME.block_on(read_fields(request, fields)).finish() {
+        Ok(values) => {
+            assert!(body.len() <= MAX_BODY_BYTES);
+            let values = values.iter().flatten();
+            assert!(values.clone().all(|value| !value.is_empty()));
+            // No format makes more of a text than was sent.
+            assert!(values.map(|value| value.len()).sum::<usize>() <= body.len());
+        }
+        Err(problem) => {
+            assert!(matches!(
+                problem.code(),
+                "invalid_params" | "payload_too_large" | "unsupported_media_type"
+            ));
+            let is_too_large = matches!(problem, Problem::PayloadTooLarge);
+            assert_eq!(is_too_large, body.len() > MAX_BODY_BYTES);
+            assert_keeps_secret(&problem.into_response());
+        }
+    }
+}
+
+/// A new password: the first line is the name of its account.
+pub fn password(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (name, typed) = text.split_once('\n').unwrap_or(("", text));
+    let policy = PasswordPolicy {
+        min_length: 15,
+        min_score: 3,
+    };
+    let password = Password::new(typed);
+    let account = EmailAddress::parse(ACCOUNT).expect("an address");
+    let weaknesses = policy.weaknesses(&password, &account, Some(name));
+    let is_too_long = password.chars() > MAX_LENGTH;
+    assert_eq!(weaknesses.contains(&Weakness::TooLong), is_too_long);
+    let is_too_short = password.chars() < policy.min_length;
+    assert_eq!(weaknesses.contains(&Weakness::TooShort), is_too_short);
+    assert_eq!(format!("{password:?}"), "Password(redacted)");
+}
+
+/// An environment: a variable a line.
+pub fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let variables: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    let lookup = |name: &str| {
+        let found = variables.iter().find(|(known, _)| *known == name)?;
+        Some(found.1.to_owned())
+    };
+    let env = Environment::new(&lookup);
+    let read = RequestSettings::read(&env).map(|_| ());
+    let read = [read, ConfirmSettings::read(&env).map(|_| ())];
+    for error in read.into_iter().filter_map(Result::err) {
+        assert_names_variable(&error.to_string());
+    }
+    match MailerSettings::read(&env) {
+        Err(error) => assert_names_variable(&error.to_string()),
+        Ok(settings) => {
+            assert!(settings.mail_from.is_ascii());
+            assert!(!settings.mail_from.contains(char::is_control));
+            assert!(settings.reset_url.fragment().is_none());
+            assert!((1..=24).contains(&settings.token_ttl.num_hours()));
+            assert!((1..=100).contains(&settings.budget.per_hour));
+        }
+    }
+}
+
+fn assert_names_variable(error: &str) {
+    let name = error.split(' ').next().unwrap_or_default();
+    assert!(
+        name.len() > 4
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b"_2".contains(&b))
+    );
+    assert!(!error.contains(char::is_control));
+}
+
+/// What API Gateway, a load balancer or a function URL delivers to `request`.
+pub fn request_event(data: &[u8]) {
+    static APP: LazyLock<request::App> = LazyLock::new(|| {
+        let settings = RequestSettings::read(&environment()).expect("valid settings");
+        request::App::new(settings, aws::dynamodb(&config(), &environment()))
+    });
+    http_event(data, |request| request::handle(&APP, request, now()));
+}
+
+/// The same for `confirm`. The token in the corpus is one that holds.
+pub fn confirm_event(data: &[u8]) {
+    static APP: LazyLock<confirm::App> = LazyLock::new(|| {
+        let settings = ConfirmSettings::read(&environment()).expect("valid settings");
+        confirm::App::new(settings, aws::dynamodb(&config(), &environment())).expect("valid costs")
+    });
+    http_event(data, |request| async {
+        confirm::handle(&APP, request, now(), &mut Zeros).await
+    });
+}
+
+fn http_event<F>(data: &[u8], handler: impl Fn(lambda_http::Request) -> F + Clone)
+where
+    F: Future<Output = lambda_http::Response<Body>> + Send + 'static,
+{
+    let Ok(event) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    // Only AWS could send a body that is not the base64 that it says it is. The runtime makes an
+    // error of the panic, which a test shows.
+    let body = event["body"].as_str().unwrap_or_default();
+    if event["isBase64Encoded"] == true && STANDARD.decode(body).is_err() {
+        return;
+    }
+    let Ok(event) = serde_json::from_slice::<LambdaRequest>(data) else {
+        return;
+    };
+    start_log();
+    let event = LambdaEvent::new(event, Context::default());
+    let Ok(answer) = RUNTIME.block_on(lambda::http_service(handler).call(event));
+    let answer = serde_json::to_value(answer).expect("an answer in JSON");
+    // Never 503: AWS answers, and a panic that is caught is still one.
+    let status = answer["statusCode"].as_u64();
+    let documented = [200, 204, 302, 400, 405, 413, 415, 422];
+    assert!(
+        status.is_some_and(|status| documented.contains(&status)),
+        "{status:?}"
+    );
+    if !answer["body"]
+        .as_str()
+        .is_some_and(|body| body.starts_with("<!"))
+    {
+        assert!(!answer.to_string().contains(CANARY));
+    }
+    assert!(!String::from_utf8_lossy(&lines()).contains(CANARY));
+}
+
+/// Records in a batch, as the template has it.
+const BATCH_SIZE: usize = 10;
+
+/// What the outbox's stream or SES delivers to `mailer`. Nothing may be handed back, since one
+/// record that comes again and again holds up all behind it.
+pub fn mailer_event(data: &[u8]) {
+    static APP: LazyLock<mailer::App> = LazyLock::new(|| {
+        let settings = MailerSettings::read(&environment()).expect("valid settings");
+        let dynamodb = aws::dynamodb(&config(), &environment());
+        mailer::App::new(settings, dynamodb, &config(), &environment())
+    });
+    let Ok(event) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    if event["Records"].as_array().map_or(0, Vec::len) > BATCH_SIZE {
+        return;
+    }
+    start_log();
+    match mailer::Event::read(event) {
+        Err(error) => assert!(!error.to_string().contains(CANARY)),
+        Ok(mailer::Event::Batch(batch)) => {
+            let mut rng = Zeros;
+            let handled = mailer::handle(&APP, batch, now(), None, &mut rng);
+            let response = RUNTIME.block_on(handled);
+            assert_eq!(response, mailer::BatchResponse::default());
+        }
+        Ok(mailer::Event::Report(report)) => {
+            let handled = mailer::handle_report(&APP, &report);
+            RUNTIME.block_on(handled).expect("AWS answers");
+        }
+    }
+    assert!(!String::from_utf8_lossy(&lines()).contains(CANARY));
+}
+
+fn assert_keeps_secret(response: &http::Response<Body>) {
+    let Body::Text(text) = response.body() else {
+        panic!("a problem in JSON");
+    };
+    assert!(!text.contains(CANARY));
+}
+
+fn first_line(data: &[u8]) -> (&[u8], &[u8]) {
+    let end = data.iter().position(|byte| *byte == b'\n');
+    end.map_or((data, &[]), |end| (&data[..end], &data[end + 1..]))
+}
+
+/// A thread of its own, as on Lambda.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().build().expect("a runtime")
+});
+
+fn now() -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).expect("a time")
+}
+
+fn environment() -> Environment<'static> {
+    Environment::new(&|name| {
+        let value = match name {
+            "AWS_REGION" => "eu-central-1",
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "none",
+            "MAIL_FROM" => "no-reply@example.com",
+            "RESET_URL" => "https://app.example.com/reset",
+            "CORS_ORIGINS" => "https://app.example.com",
+            "ACCOUNT_COOLDOWN_SECONDS" => "0",
+            "ACCOUNT_LIMIT_PER_HOUR" => "100",
+            // What is fuzzed is what comes before the hash.
+            "ARGON2_MEMORY_KIB" => "8",
+            "ARGON2_ITERATIONS" => "1",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    })
+}
+
+fn config() -> SdkConfig {
+    let connector = http_client_fn(|_, _| SharedHttpConnector::new(Aws));
+    let config = aws::config(&environment()).expect("a region and credentials");
+    config.into_builder().http_client(connector).build()
+}
+
+/// Answers each call as AWS would where one account exists and one token holds.
+#[derive(Debug)]
+struct Aws;
+
+impl HttpConnector for Aws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let operation = request.headers().get("x-amz-target").unwrap_or_default();
+        let body = request.body().bytes().unwrap_or_default();
+        let asks_for = |text: &str| String::from_utf8_lossy(body).contains(text);
+        let answer = match operation {
+            "DynamoDB_20120810.GetItem" if asks_for("token_digest") => token_row(),
+            "DynamoDB_20120810.GetItem" if asks_for(ACCOUNT) => user_row(),
+            "" => json!({ "MessageId": "1" }),
+            _ => json!({}),
+        };
+        let status = StatusCode::try_from(200).expect("a status");
+        let answer = HttpResponse::new(status, SdkBody::from(answer.to_string()));
+        HttpConnectorFuture::ready(Ok(answer))
+    }
+}
+
+fn token_row() -> Value {
+    json!({ "Item": {
+        "token_digest": { "S": "0" },
+        "email": { "S": ACCOUNT },
+        "name": { "S": "Ada Lovelace" },
+        "issued_at": { "N": "1799999000000" },
+        "expires_at": { "N": "1800009000" },
+    } })
+}
+
+fn user_row() -> Value {
+    // The mail that the sample events of SES are about.
+    let mail = json!({ "M": {
+        "event": { "S": "06134099f77fd0b10d104ed02c6b12ca" },
+        "at": { "N": "1799999999000" },
+    } });
+    json!({ "Item": {
+        "email": { "S": ACCOUNT },
+        "name": { "S": "Ada Lovelace" },
+        "recovery_mails": { "L": [mail] },
+    } })
+}
+
+/// A generator without chance, so that an input does the same every time.
+struct Zeros;
+
+impl TryRng for Zeros {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(0)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(0)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.fill(0);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Zeros {}
+
+/// What the target in hand has logged, at the most verbose level.
+static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+fn lines() -> MutexGuard<'static, Vec<u8>> {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start_log() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let layer = tracing_subscriber::fmt::layer().json().with_writer(|| Log);
+        let layer = layer.with_filter(log::events_up_to(Level::TRACE));
+        tracing_subscriber::registry().with(layer).init();
+    });
+    lines().clear();
+}
+
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lines().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
