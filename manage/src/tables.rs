@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_dynamodb::{
-    Client,
+    Client, Config,
+    config::timeout::TimeoutConfig,
     operation::describe_table::DescribeTableError,
     types::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
@@ -13,6 +14,8 @@ use aws_sdk_dynamodb::{
 use shared::settings::{TableNames, UsersTable};
 use tokio::time::{Duration, sleep};
 
+/// How long a description may take: the embedded database counts the rows for it.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a new table is looked at until it is there. AWS takes about ten seconds.
 const WAIT: Duration = Duration::from_millis(500);
 /// How often at most.
@@ -84,7 +87,14 @@ pub async fn migrate(client: &Client, names: &TableNames) -> Result<Vec<(String,
 
 /// The table `name`, or `None` where there is none.
 pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription>> {
-    match client.describe_table().table_name(name).send().await {
+    let patient = Config::builder().timeout_config(
+        TimeoutConfig::builder()
+            .operation_attempt_timeout(PATIENCE)
+            .operation_timeout(PATIENCE)
+            .build(),
+    );
+    let describe = client.describe_table().table_name(name).customize();
+    match describe.config_override(patient).send().await {
         Ok(answer) => Ok(answer.table),
         Err(error)
             if error

@@ -134,6 +134,12 @@ async fn a_table_that_is_not_as_it_should_be_is_named() {
         "AttributeName=expires_at",
     );
     assert_problem(&ended, "table owed, stream", "KEYS_ONLY", "NEW_IMAGE");
+    // Not even a write that cannot be fits a key of another form, unless it is looked at.
+    let (state, detail, _) = finding(&ended, "table people, your permissions");
+    assert_eq!(
+        (state.as_str(), detail.as_str()),
+        ("ok", "are to read and to write")
+    );
     let ended = doctor("--users-table nowhere", &operator(&app)).await;
     assert_problem(&ended, "table nowhere", "is not there", "`migrate`");
 }
