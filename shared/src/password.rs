@@ -35,6 +35,9 @@ const LOOK_ALIKES: [&str; 12] = [
 const AMBIGUOUS: &str = "1|7";
 /// Shorter words of a name are too common inside other words to say anything.
 const MIN_CONTEXT_CHARS: usize = 3;
+/// How many times longer than a text its NFC can be, in UTF-8
+/// (<https://www.unicode.org/faq/normalization.html#12>).
+const MAX_NFC_GROWTH: usize = 3;
 
 /// A password in Unicode's NFC (NIST SP 800-63B-4 §3.1.1.2), so that it is the same bytes from
 /// every keyboard.
@@ -44,7 +47,10 @@ impl Password {
     /// Normalises what was typed. Nothing is trimmed: space is a character like any other.
     #[must_use]
     pub fn new(typed: &str) -> Self {
-        Self(Zeroizing::new(typed.nfc().collect()))
+        // A buffer that has to grow leaves a copy behind that nobody zeroes.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_NFC_GROWTH * typed.len()));
+        text.extend(typed.nfc());
+        Self(text)
     }
 
     /// The length that the policy counts: code points after normalisation.
@@ -139,7 +145,8 @@ impl PasswordPolicy {
         }
         let words = context_words(email, name);
         let rest = without(&password.0, &words);
-        let leans_on_account = password.0.to_lowercase().contains(email.as_str())
+        let lower = Zeroizing::new(password.0.to_lowercase());
+        let leans_on_account = lower.contains(email.as_str())
             || (*rest != *password.0 && self.is_guessable(&rest, &words));
         if leans_on_account {
             weaknesses.push(Weakness::ContainsAccount);
@@ -379,6 +386,7 @@ pub fn verify(password: &Password, hash: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rand::rngs::SysRng;
 
     const POLICY: PasswordPolicy = PasswordPolicy {
@@ -520,6 +528,20 @@ mod tests {
             .await
             .expect("hashes");
         assert!(verify(&Password::new("cafe\u{301} au lait"), &hash));
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let password = Password::new("correct horse battery staple");
+        assert_eq!(format!("{password:?}"), "Password(redacted)");
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_leaves_no_copy_behind(typed in "\\PC{0,64}|[\u{1f82}\u{390}\u{fb2c}\u{1d160}]{1,64}") {
+            let room = String::with_capacity(MAX_NFC_GROWTH * typed.len()).capacity();
+            prop_assert_eq!(Password::new(&typed).0.capacity(), room);
+        }
     }
 
     #[test]

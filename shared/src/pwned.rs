@@ -15,6 +15,7 @@ use hyper_util::{
 };
 use sha1::{Digest, Sha1};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::{address::hex, password::Password};
 
@@ -72,7 +73,8 @@ impl PwnedPasswords {
     }
 
     async fn ask(&self, password: &Password) -> Result<bool, PwnedError> {
-        let digest = hex(&Sha1::digest(password.as_bytes())).to_uppercase();
+        let mut digest = Zeroizing::new(hex(&Sha1::digest(password.as_bytes())));
+        digest.make_ascii_uppercase();
         let (prefix, suffix) = digest.split_at(PREFIX_DIGITS);
         let uri = format!("{}/{prefix}", self.base.as_str().trim_end_matches('/'));
         let request = Request::get(uri)

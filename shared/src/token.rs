@@ -34,7 +34,9 @@ impl ResetToken {
     pub fn generate<R: TryCryptoRng>(rng: &mut R) -> Result<Self, R::Error> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         rng.try_fill_bytes(bytes.as_mut())?;
-        Ok(Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))))
+        Ok(Self(Zeroizing::new(
+            URL_SAFE_NO_PAD.encode(bytes.as_slice()),
+        )))
     }
 
     /// Reads a token that somebody pasted: white space around it is no error.

@@ -560,20 +560,24 @@ impl Link {
     /// The one link in the plain part of `mail`.
     #[must_use]
     pub fn read(mail: &StoredMail) -> Self {
-        let url = mail
-            .text
+        Self::find(&mail.text).unwrap_or_else(|| panic!("a link in {}", mail.text))
+    }
+
+    /// The one link in the plain part of a mail; `None` where there is none.
+    #[must_use]
+    pub fn find(text: &str) -> Option<Self> {
+        let url = text
             .lines()
-            .find(|line| line.starts_with("http") && line.contains('#'));
-        let url = url.unwrap_or_else(|| panic!("a link in {}", mail.text));
+            .find(|line| line.starts_with("http") && line.contains('#'))?;
         let parsed = Url::parse(url).expect("a valid link");
         let values: HashMap<String, String> =
             url::form_urlencoded::parse(parsed.fragment().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        Self {
+        Some(Self {
             url: url.to_owned(),
             email: values["email"].clone(),
             token: values["token"].clone(),
-        }
+        })
     }
 }

@@ -86,13 +86,18 @@ pub async fn handle<R: TryCryptoRng>(
             .then(|| Pages::new(&app.look, RESOURCE, &request));
         let locale = pages::language(&request).tag;
         let fields = http::read_fields(request, FIELDS).await;
+        let Some(pages) = pages else {
+            return match confirm(app, fields, locale, now, rng).await {
+                Ok(()) => http::worked(),
+                Err(problem) => problem.into_response(),
+            };
+        };
+        // The form is shown again with what was typed, but for the password.
         let (token, email) = (fields.typed("forgot_password_hash"), fields.typed("email"));
-        match (confirm(app, fields, locale, now, rng).await, pages) {
-            (Ok(()), None) => http::worked(),
-            (Ok(()), Some(pages)) => pages.done(),
-            (Err(problem), None) => problem.into_response(),
-            (Err(problem @ Problem::InvalidToken), Some(pages)) => pages.dead(&email, &problem),
-            (Err(problem), Some(pages)) => pages.choose(&form(app, &token, &email), Some(&problem)),
+        match confirm(app, fields, locale, now, rng).await {
+            Ok(()) => pages.done(),
+            Err(problem @ Problem::InvalidToken) => pages.dead(&email, &problem),
+            Err(problem) => pages.choose(&form(app, &token, &email), Some(&problem)),
         }
     })
     .await

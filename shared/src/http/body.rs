@@ -39,10 +39,12 @@ async fn read<const N: usize>(
 ) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
     let body = match body {
-        Body::Text(text) => Bytes::from(text),
-        Body::Binary(bytes) => Bytes::from(bytes),
-        _ => Bytes::new(),
+        Body::Text(text) => text.into_bytes(),
+        Body::Binary(bytes) => bytes,
+        _ => Vec::new(),
     };
+    // Zeroed with the last view of it.
+    let body = Bytes::from_owner(Zeroizing::new(body));
     if body.len() > MAX_BODY_BYTES {
         return Err(Problem::PayloadTooLarge);
     }
