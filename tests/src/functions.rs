@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use lambda_http::{
@@ -12,12 +13,17 @@ use lambda_http::{
 use rand::rngs::SysRng;
 use serde_json::{Value, json};
 use shared::{
+    SdkConfig,
     aws::{self, AwsError},
     settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings},
+    tables::MailEvent,
 };
 use tokio::time::Instant;
 
-use crate::http::{Answer, JSON};
+use crate::{
+    http::{Answer, JSON},
+    lambda,
+};
 
 /// A time in tests. It lies ahead, so that nothing that is made then has expired for the clock
 /// of the machine.
@@ -38,9 +44,25 @@ impl Functions {
     /// The functions as they start in this environment.
     #[must_use]
     pub fn new(environment: &BTreeMap<String, String>) -> Self {
+        Self::with(environment, |config| config)
+    }
+
+    /// The same with all the time in the world for DynamoDB, for long runs beside other work.
+    #[must_use]
+    pub fn patient(environment: &BTreeMap<String, String>) -> Self {
+        Self::with(environment, |config| {
+            let config = config.into_builder();
+            config.timeout_config(TimeoutConfig::disabled()).build()
+        })
+    }
+
+    fn with(
+        environment: &BTreeMap<String, String>,
+        change: impl FnOnce(SdkConfig) -> SdkConfig,
+    ) -> Self {
         let lookup = |name: &str| environment.get(name).cloned();
         let env = Environment::new(&lookup);
-        let config = aws::config(&env).expect("a region and credentials");
+        let config = change(aws::config(&env).expect("a region and credentials"));
         let dynamodb = aws::dynamodb(&config, &env);
         let confirm = ConfirmSettings::read(&env).expect("valid settings");
         let mailer = MailerSettings::read(&env).expect("valid settings");
@@ -126,6 +148,17 @@ pub fn record(kind: &str, email: &str, number: u32) -> Value {
             },
         },
     })
+}
+
+/// An event in which SES says that the mail `event` to `email` has bounced for good.
+#[must_use]
+pub fn bounce(event: &MailEvent, email: &str) -> Value {
+    let mut bounce = lambda::event("mailer-bounce.json");
+    let detail = &mut bounce["detail"];
+    detail["mail"]["tags"]["mail"] = json!([event.as_str()]);
+    detail["mail"]["destination"] = json!([email]);
+    detail["bounce"]["bouncedRecipients"][0]["emailAddress"] = json!(email);
+    bounce
 }
 
 /// The sequence number of a stream record.

@@ -13,7 +13,7 @@ use shared::{
 
 use crate::{
     app::{GOOD_PASSWORD, Link, TestApp, user},
-    functions::{Functions, at, record},
+    functions::{Functions, at, bounce, record},
     http::Answer,
     lambda::event,
     wire::Call,
@@ -119,12 +119,7 @@ impl Case {
     /// SES says that the mail has bounced.
     fn report(&self) -> Value {
         let mail = MailEvent::new(&format!("request#192.0.2.1#{}", self.number), 1);
-        let mut event = event("mailer-bounce.json");
-        let detail = &mut event["detail"];
-        detail["mail"]["tags"]["mail"] = json!([mail.as_str()]);
-        detail["mail"]["destination"] = json!([self.email]);
-        detail["bounce"]["bouncedRecipients"][0]["emailAddress"] = json!(self.email);
-        event
+        bounce(&mail, &self.email)
     }
 
     /// The event that Lambda would invoke the function with.
