@@ -23,6 +23,7 @@ use crate::{
     runserver::{self, RunserverArgs},
     session::{DatabaseArgs, Session},
     tables,
+    unsent::{self, Unsent},
     users::{self, NewUser, PasswordRules},
 };
 
@@ -63,6 +64,9 @@ enum Command {
     Admin(AdminArgs),
     /// Look whether everything is there that a reset needs, and say what to do about the rest
     Doctor(DoctorArgs),
+    /// List mail that could not be sent, and send it after all
+    #[command(subcommand)]
+    Unsent(Unsent),
     /// Walk through a whole reset in memory and check each step
     Demo,
     /// Print what a shell needs to complete these commands
@@ -174,6 +178,7 @@ pub async fn run(cli: Cli) -> Result<Outcome> {
         }
         Command::Admin(args) => deployed::run(args).await,
         Command::Doctor(args) => return doctor::run(args).await,
+        Command::Unsent(command) => return unsent(command).await,
         Command::Demo => demo::run().await,
         Command::Completions { shell } => {
             let mut command = Cli::command();
@@ -182,6 +187,14 @@ pub async fn run(cli: Cli) -> Result<Outcome> {
         }
     }?;
     Ok(Outcome::Done)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time comes from"
+)]
+async fn unsent(command: Unsent) -> Result<Outcome> {
+    unsent::run(command, Utc::now()).await
 }
 
 async fn migrate(database: DatabaseArgs, output: Output) -> Result<()> {

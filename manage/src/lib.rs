@@ -20,4 +20,5 @@ mod session;
 mod simulator;
 mod stack;
 pub mod tables;
+mod unsent;
 pub mod users;

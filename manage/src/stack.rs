@@ -21,10 +21,11 @@ const TABLES: [(&str, &str); 3] = [
     ("TokensTableName", "TOKENS_TABLE"),
     ("OutboxTableName", "OUTBOX_TABLE"),
 ];
-/// The outputs that say what became of a parameter that was left empty.
-const CHOICES: [(&str, &str); 2] = [
+/// The outputs that say what became of a parameter that was left empty, or of what has none.
+const CHOICES: [(&str, &str); 3] = [
     ("ResetUrl", "RESET_URL"),
     ("ConfigurationSetName", "SES_CONFIGURATION_SET"),
+    ("UnsentMailQueueUrl", "UNSENT_MAIL_QUEUE_URL"),
 ];
 
 /// The settings of the stack `name`, by their variables.

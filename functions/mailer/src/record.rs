@@ -32,7 +32,8 @@ impl Owed {
             value => value["N"].as_str()?.parse().ok(),
         };
         Some(Self {
-            id: string("id")?.to_owned(),
+            // A row that was put there again is named after the record, not after the event.
+            id: string("event_id").or(string("id"))?.to_owned(),
             count: number("count", 1)?,
             kind: Kind::parse(string("kind")?)?,
             email: EmailAddress::parse(string("email")?).ok()?,
@@ -82,6 +83,15 @@ mod tests {
         );
         assert_eq!(owed.email.as_str(), "ada@example.com");
         assert_eq!(sequence_number(&record()).as_deref(), Some("100"));
+    }
+
+    #[test]
+    fn a_row_that_was_redriven_answers_the_event_of_the_first() {
+        let mut redriven = record();
+        redriven["dynamodb"]["NewImage"]["event_id"] = json!({ "S": "request#192.0.2.1#0" });
+        redriven["dynamodb"]["NewImage"]["id"] = json!({ "S": "redrive#100" });
+        let read = |record| Owed::read(&record, DateTime::UNIX_EPOCH).map(|owed| owed.event());
+        assert_eq!(read(redriven), read(record()));
     }
 
     #[test]

@@ -133,6 +133,31 @@ impl Outbox {
         Ok(())
     }
 
+    /// Puts what `record`, one of the outbox's stream, owes into the outbox once more: the name of
+    /// the new row, or `None` for a record that owes no mail.
+    ///
+    /// The row is named after the record, so that a record is put there once however often this
+    /// is called; and it says which event it answers, so that the account's budget is charged
+    /// once.
+    pub async fn redrive(
+        &self,
+        record: &serde_json::Value,
+        now: DateTime<Utc>,
+    ) -> Result<Option<String>, AwsError> {
+        let Some((id, item)) = redriven(record, now) else {
+            return Ok(None);
+        };
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(id)")
+            .send()
+            .await;
+        written("PutItem outbox", answer).map(|_| Some(id))
+    }
+
     /// Calls `each` with the kind, count and time of every row written since `since`, a page of
     /// the table at a time.
     pub async fn for_each_since(
@@ -186,6 +211,30 @@ impl Outbox {
             .build()
             .expect("a put has a table and an item")
     }
+}
+
+/// The row that puts a record of the stream into the outbox once more, and its name.
+fn redriven(record: &serde_json::Value, now: DateTime<Utc>) -> Option<(String, Item)> {
+    if record["eventName"] == "REMOVE" {
+        return None;
+    }
+    let image = &record["dynamodb"]["NewImage"];
+    let text = |name: &str| image[name]["S"].as_str();
+    let whole = |name: &str| image[name]["N"].as_str()?.parse::<i64>().ok();
+    let id = format!("redrive#{}", record["dynamodb"]["SequenceNumber"].as_str()?);
+    let (kind, email) = (
+        Kind::parse(text("kind")?)?,
+        EmailAddress::parse(text("email")?).ok()?,
+    );
+    let mut item = row(id.clone(), kind, &email, text("locale"), now);
+    let event_id = text("event_id").or(text("id"))?;
+    item.insert("event_id".to_owned(), string(event_id));
+    item.insert("count".to_owned(), number(whole("count").unwrap_or(1)));
+    item.insert(
+        "at".to_owned(),
+        number(whole("at").unwrap_or(now.timestamp_millis())),
+    );
+    Some((id, item))
 }
 
 /// A row that owes one mail.
