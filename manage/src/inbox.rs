@@ -1,8 +1,8 @@
-//! The local inbox: every mail that the local SES endpoint took.
+//! The local inbox: the newest mails that the local SES endpoint took.
 
 use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions},
+    collections::{BTreeMap, VecDeque},
+    fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, Write},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,6 +21,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::pages::source_hash;
+
+/// The most mails that are kept, so that a system under load does not grow without end.
+const MAX_MAILS: usize = 1000;
 
 /// What a mail's HTML may do: be looked at, and open its links elsewhere. Mails have their styles
 /// in their elements, where no hash can allow them.
@@ -64,31 +67,56 @@ pub struct Inbox(Arc<Mutex<Store>>);
 
 #[derive(Default)]
 struct Store {
-    entries: Vec<Entry>,
+    entries: VecDeque<Entry>,
+    /// Mails that are no longer kept: the number of the first entry.
+    dropped: usize,
     file: Option<File>,
 }
 
+impl Store {
+    fn add(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+        if self.entries.len() > MAX_MAILS {
+            self.entries.pop_front();
+            self.dropped += 1;
+        }
+    }
+}
+
 impl Inbox {
-    /// The inbox in `path`, a mail a line; new where there is no such file.
+    /// The inbox in `path`, a mail a line; new where there is no such file. What is no longer kept
+    /// goes from the file, too.
     pub fn open(path: &Path) -> Result<Self> {
         let context = || format!("the inbox {}", path.display());
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)
-            .with_context(context)?;
-        let mut entries = Vec::new();
-        for line in BufReader::new(&file).lines() {
-            // A line that was cut off by a crash is not worth refusing to start for.
-            if let Ok(entry) = serde_json::from_str(&line.with_context(context)?) {
-                entries.push(entry);
+        let mut store = Store::default();
+        if path.exists() {
+            for line in BufReader::new(File::open(path).with_context(context)?).lines() {
+                // A line that was cut off by a crash is not worth refusing to start for.
+                if let Ok(entry) = serde_json::from_str(&line.with_context(context)?) {
+                    store.add(entry);
+                }
             }
         }
-        Ok(Self(Arc::new(Mutex::new(Store {
-            entries,
-            file: Some(file),
-        }))))
+        if store.dropped > 0 {
+            let lines: Result<Vec<String>, _> =
+                store.entries.iter().map(serde_json::to_string).collect();
+            // Written beside and moved, so that a crash leaves the old file or the new one.
+            let beside = path.with_extension("new");
+            fs::write(&beside, lines?.join("\n") + "\n")
+                .and_then(|()| fs::rename(&beside, path))
+                .with_context(context)?;
+            store.dropped = 0;
+        }
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        store.file = Some(file.with_context(context)?);
+        Ok(Self(Arc::new(Mutex::new(store))))
+    }
+
+    /// How many mails came in since the start, and before it as far as they were kept.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let store = self.store();
+        store.dropped + store.entries.len()
     }
 
     /// The mails, newest first.
@@ -124,7 +152,7 @@ impl Inbox {
             file.write_all(line.as_bytes())
                 .context("writing to the inbox")?;
         }
-        store.entries.push(entry);
+        store.add(entry);
         Ok(())
     }
 
@@ -156,14 +184,13 @@ struct Page {
 }
 
 async fn page(State(inbox): State<Inbox>) -> Response {
-    let entries = inbox
-        .store()
-        .entries
-        .iter()
-        .cloned()
-        .enumerate()
-        .rev()
-        .collect();
+    let entries = {
+        let store = inbox.store();
+        let numbers = store.dropped..;
+        let mut entries: Vec<_> = numbers.zip(store.entries.iter().cloned()).collect();
+        entries.reverse();
+        entries
+    };
     let page = Page {
         entries,
         style: STYLE,
@@ -184,11 +211,13 @@ async fn page(State(inbox): State<Inbox>) -> Response {
 
 /// A mail's HTML part, for the frame that shows it.
 async fn html_part(State(inbox): State<Inbox>, UrlPath(number): UrlPath<usize>) -> Response {
-    let part = inbox
-        .store()
-        .entries
-        .get(number)
-        .map(|entry| entry.mail.html.clone());
+    let part = {
+        let store = inbox.store();
+        let entry = number
+            .checked_sub(store.dropped)
+            .and_then(|index| store.entries.get(index));
+        entry.map(|entry| entry.mail.html.clone())
+    };
     match part {
         None => StatusCode::NOT_FOUND.into_response(),
         // Links open beside the inbox rather than inside of the frame.
@@ -237,5 +266,40 @@ impl Entry {
     /// The request, indented.
     fn request(&self) -> String {
         serde_json::to_string_pretty(&self.request).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mail(number: usize) -> StoredMail {
+        StoredMail {
+            at: 0,
+            to: Vec::new(),
+            from: String::new(),
+            subject: number.to_string(),
+            text: String::new(),
+            html: String::new(),
+            headers: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_newest_mails_are_kept_in_memory_and_in_the_file() {
+        let path = std::env::temp_dir().join(format!("inbox-{}.jsonl", std::process::id()));
+        let inbox = Inbox::open(&path).expect("a new inbox");
+        for number in 0..MAX_MAILS + 5 {
+            inbox.push(mail(number), Value::Null).expect("a file");
+        }
+        assert_eq!(inbox.count(), MAX_MAILS + 5);
+        for inbox in [inbox, Inbox::open(&path).expect("the same inbox")] {
+            let mails = inbox.mails();
+            assert_eq!(mails.len(), MAX_MAILS);
+            assert_eq!(mails[0].subject, (MAX_MAILS + 4).to_string());
+        }
+        let lines = fs::read_to_string(&path).expect("a file").lines().count();
+        fs::remove_file(&path).expect("a file");
+        assert_eq!(lines, MAX_MAILS);
     }
 }
