@@ -11,6 +11,7 @@ pub mod http;
 pub mod lambda;
 pub mod logs;
 pub mod recipe;
+pub mod statistics;
 pub mod step;
 pub mod wire;
 
