@@ -213,7 +213,7 @@ async fn migrate(database: DatabaseArgs, output: Output) -> Result<()> {
 
 /// Prints `value` for programs.
 pub(crate) fn print_json(value: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(value)?)?;
     Ok(())
 }
 
@@ -323,10 +323,7 @@ async fn list_users(database: DatabaseArgs, output: Output) -> Result<()> {
     }
     match output {
         Output::Json => print_json(&listed.iter().map(users::to_json).collect()),
-        Output::Table => {
-            print_table(&listed);
-            Ok(())
-        }
+        Output::Table => Ok(print_table(&listed)?),
     }
 }
 
@@ -381,10 +378,10 @@ fn no_user(email: &EmailAddress) -> anyhow::Error {
     Missing(format!("there is no user with the address {address}")).into()
 }
 
-fn print_table(listed: &[User]) {
+fn print_table(listed: &[User]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     if listed.is_empty() {
-        println!("there are no users; add one with `users add ADDRESS`");
-        return;
+        return writeln!(out, "there are no users; add one with `users add ADDRESS`");
     }
     let width = listed
         .iter()
@@ -392,20 +389,23 @@ fn print_table(listed: &[User]) {
         .max()
         .unwrap_or(0)
         .max(7);
-    println!(
+    writeln!(
+        out,
         "{:width$}  active  superuser  password changed      name",
         "address"
-    );
+    )?;
     for user in listed {
-        println!(
+        writeln!(
+            out,
             "{:width$}  {:6}  {:9}  {:20}  {}",
             user.mail_to,
             yes(user.is_active),
             yes(user.is_superuser),
             time(user.password_changed_at),
             user.name.as_deref().unwrap_or("-"),
-        );
+        )?;
     }
+    Ok(())
 }
 
 fn print_user(user: &User) {

@@ -1,6 +1,6 @@
 //! How a command ends, for scripts.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 /// What `--help` says about it.
 pub(crate) const HELP: &str = "\
@@ -29,6 +29,13 @@ impl From<Outcome> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Missing(pub String);
+
+/// Whether whoever read standard output has gone.
+#[must_use]
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
 
 /// The exit code of a command that failed with `error`.
 #[must_use]

@@ -9,6 +9,8 @@ use manage::{cli::Cli, exit};
 async fn main() -> ExitCode {
     match manage::cli::run(Cli::parse()).await {
         Ok(outcome) => outcome.into(),
+        // `| head` has seen enough.
+        Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             exit::failure(&error)

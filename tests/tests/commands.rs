@@ -301,3 +301,23 @@ async fn shells_can_complete_the_commands() {
         assert!(ended.out.contains(part) && ended.out.contains("createsuperuser"));
     }
 }
+
+#[tokio::test]
+async fn a_list_may_be_read_in_part() {
+    let app = TestApp::builder().user(user(ADA)).start().await;
+    for args in [
+        "users list",
+        "users list --output json",
+        "doctor --output json",
+    ] {
+        let mut process = start(args, &app.environment());
+        // What `| head -0` does.
+        drop(process.stdout.take());
+        let ended = process.wait_with_output().await.expect("it ran");
+        let error = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            ended.status.success() && error.is_empty(),
+            "{args}: {error}"
+        );
+    }
+}
