@@ -1,6 +1,9 @@
 //! What people read, by language: one Fluent file each, compiled in.
 
-use std::{ffi::OsStr, sync::LazyLock};
+use std::{
+    ffi::OsStr,
+    sync::{LazyLock, OnceLock},
+};
 
 use chrono::{DateTime, Datelike, Utc};
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentBundle};
@@ -101,10 +104,26 @@ impl Language {
     }
 }
 
+type Bundle = FluentBundle<FluentResource>;
+
+/// Reads the file of `language`.
+fn read(language: &Language) -> Bundle {
+    let locale: LanguageIdentifier = language.tag.parse().expect("a test reads every tag");
+    let messages =
+        FluentResource::try_new(language.source.to_owned()).expect("a test reads every file");
+    let mut bundle = FluentBundle::new_concurrent(vec![locale]);
+    // Marks around each value would end up inside of addresses that people copy.
+    bundle.set_use_isolating(false);
+    bundle
+        .add_resource(messages)
+        .expect("a test looks for doubles");
+    bundle
+}
+
 /// The messages of one language.
 pub struct Messages {
     language: &'static Language,
-    bundle: FluentBundle<FluentResource>,
+    bundle: &'static Bundle,
 }
 
 impl Messages {
@@ -118,15 +137,14 @@ impl Messages {
     /// The messages of `language`.
     #[must_use]
     pub fn of(language: &'static Language) -> Self {
-        let locale: LanguageIdentifier = language.tag.parse().expect("a test reads every tag");
-        let messages =
-            FluentResource::try_new(language.source.to_owned()).expect("a test reads every file");
-        let mut bundle = FluentBundle::new_concurrent(vec![locale]);
-        // Marks around each value would end up inside of addresses that people copy.
-        bundle.set_use_isolating(false);
-        bundle
-            .add_resource(messages)
-            .expect("a test looks for doubles");
+        // One place for each language, filled when it is first spoken: reading a file costs more
+        // than writing a mail.
+        static BUNDLES: LazyLock<Vec<OnceLock<Bundle>>> =
+            LazyLock::new(|| Language::all().iter().map(|_| OnceLock::new()).collect());
+        let is_it = |known: &Language| known.tag == language.tag;
+        let index = Language::all().iter().position(is_it);
+        let bundle = &BUNDLES[index.expect("one of all")];
+        let bundle = bundle.get_or_init(|| read(language));
         Self { language, bundle }
     }
 

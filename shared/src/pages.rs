@@ -3,7 +3,7 @@
 //! Every page is one answer: its style and its script are in it, allowed by their hashes, and
 //! nothing else may load, run, frame it or be sent elsewhere.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 use askama::Template;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -27,7 +27,7 @@ const SCRIPT: &str = include_str!("../templates/pages/choose.js");
 pub struct Look {
     brand: Brand,
     style: String,
-    policy: HeaderValue,
+    policy: OnceLock<HeaderValue>,
 }
 
 impl Look {
@@ -37,12 +37,18 @@ impl Look {
         let style = STYLE
             .replace("BRAND_COLOR", &brand.color)
             .replace("ON_BRAND", brand.on_color);
-        let policy = policy(&style, brand.logo.as_deref());
         Self {
             brand,
             style,
-            policy,
+            policy: OnceLock::new(),
         }
+    }
+
+    /// The Content-Security-Policy, made with the first page: most functions start for a call
+    /// that wants none.
+    fn policy(&self) -> HeaderValue {
+        let make = || policy(&self.style, self.brand.logo.as_deref());
+        self.policy.get_or_init(make).clone()
     }
 
     fn has_brand(&self) -> bool {
@@ -259,7 +265,7 @@ impl<'a> Pages<'a> {
             response = problem.stamp(response);
         }
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_SECURITY_POLICY, self.look.policy.clone());
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.look.policy());
         headers.insert(
             "cross-origin-opener-policy",
             HeaderValue::from_static("same-origin"),
