@@ -1,0 +1,96 @@
+//! A function's process, started as Lambda starts it, and what it has cost.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// A running function. It ends with the value.
+pub struct Process(Child);
+
+impl Process {
+    /// Starts `command` with nothing in its environment but `environment` and what Lambda sets.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such program.
+    #[must_use]
+    pub fn start(command: &[String], environment: &BTreeMap<String, String>, api: &str) -> Self {
+        let lambda = [
+            ("_HANDLER", "bootstrap"),
+            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+            ("AWS_EXECUTION_ENV", "AWS_Lambda_provided.al2023"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_LAMBDA_FUNCTION_NAME", "f"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/f"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/01/05/[$LATEST]f"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_DEFAULT_REGION", "eu-central-1"),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            ),
+            (
+                "AWS_SESSION_TOKEN",
+                "a session token, which is longer on AWS",
+            ),
+            ("LAMBDA_TASK_ROOT", "/var/task"),
+            ("LANG", "en_US.UTF-8"),
+            ("TZ", ":UTC"),
+        ];
+        let child = Command::new(&command[0])
+            .args(&command[1..])
+            .env_clear()
+            .envs(lambda)
+            .env("AWS_LAMBDA_RUNTIME_API", api)
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn();
+        Self(child.unwrap_or_else(|error| panic!("{} does not start: {error}", command[0])))
+    }
+
+    /// The time that all its threads have run for.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("it runs");
+        let nanoseconds = tasks.filter_map(|task| {
+            let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
+    }
+
+    /// The most memory that it has had, in KiB.
+    #[must_use]
+    pub fn peak_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()));
+        let status = status.expect("it runs");
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        peak.and_then(|peak| peak.trim().parse().ok())
+            .expect("Linux says so")
+    }
+
+    /// Asks it to end, and waits for that.
+    pub fn end(mut self) {
+        let pid = self.0.id().to_string();
+        let asked = Command::new("kill").arg(pid).status();
+        assert!(asked.is_ok_and(|status| status.success()), "it runs");
+        self.0.wait().expect("it ends");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,218 @@
+//! What is measured, and what it is started with.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::aws::{self, CannedAws};
+
+/// Records in the mailer's event, as many as the template lets Lambda put into one.
+pub const BATCH: usize = 10;
+/// What the sample event for `confirm` holds where the token belongs.
+const TOKEN_PLACEHOLDER: &str = "PASTE-THE-TOKEN-FROM-THE-MAIL-HERE-00000000";
+
+/// One program over one protocol.
+pub struct Subject {
+    /// Its name in tables.
+    pub name: String,
+    /// Whether it reaches AWS over HTTPS.
+    pub is_https: bool,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// What is in its environment beyond what Lambda sets.
+    pub environment: BTreeMap<String, String>,
+    /// What it is invoked with.
+    pub event: Bytes,
+    /// What its answers hold when all is well.
+    pub answer: &'static str,
+    /// The files that would be deployed.
+    pub files: Vec<PathBuf>,
+}
+
+impl Subject {
+    /// Panics where `answer` is not what the subject answers when all is well.
+    pub fn check(&self, answer: &[u8]) {
+        let text = String::from_utf8_lossy(answer);
+        assert!(text.contains(self.answer), "{}: {text}", self.name);
+    }
+}
+
+/// The three functions over HTTP and over HTTPS, from the folder of `bootstraps`: as `sam build`
+/// leaves them, or as cargo does.
+#[must_use]
+pub fn functions(bootstraps: &Path, aws: &CannedAws) -> Vec<Subject> {
+    let mut subjects = Vec::new();
+    for is_https in [false, true] {
+        for name in ["request", "confirm", "mailer"] {
+            let binary = bootstrap(bootstraps, name);
+            let mut subject = subject(name, is_https, aws, vec![text(&binary)], name);
+            subject.files = vec![binary];
+            subjects.push(subject);
+        }
+    }
+    subjects
+}
+
+fn bootstrap(folder: &Path, name: &str) -> PathBuf {
+    let (first, rest) = name.split_at(1);
+    let sam = format!("{}{rest}Function/bootstrap", first.to_uppercase());
+    let of_sam = folder.join(sam);
+    if of_sam.exists() {
+        of_sam
+    } else {
+        folder.join(name)
+    }
+}
+
+/// The least that could do: see the binaries of this package.
+#[must_use]
+pub fn floors(aws: &CannedAws) -> Vec<Subject> {
+    let here = env::current_exe().expect("a path");
+    let binary = |name: &str| vec![text(&here.with_file_name(name))];
+    let mut one_call = subject("floor: one call", false, aws, binary("floor"), "request");
+    one_call
+        .environment
+        .insert("FLOOR_CALLS".to_owned(), "1".to_owned());
+    let mut floors = vec![
+        subject("floor: bare", false, aws, binary("floor"), "request"),
+        one_call,
+        subject("floor: one call", true, aws, binary("floor-tls"), "request"),
+        subject(
+            "floor: hash and two calls",
+            false,
+            aws,
+            binary("floor-hash"),
+            "confirm",
+        ),
+    ];
+    for floor in &mut floors {
+        floor.answer = "{}";
+    }
+    floors
+}
+
+/// The same work in the obvious way, in Node.js and in Python.
+#[must_use]
+pub fn peers(aws: &CannedAws) -> Vec<Subject> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let node = |file: &str| {
+        let bundle = folder.join("node/build").join(file);
+        (
+            vec!["/usr/bin/env".to_owned(), "node".to_owned(), text(&bundle)],
+            bundle,
+        )
+    };
+    let python = |file: &str| {
+        let script = folder.join("python").join(file);
+        (
+            vec![text(&folder.join("python/venv/bin/python")), text(&script)],
+            script,
+        )
+    };
+    let programs = [
+        ("Node: request", node("request.mjs"), "request", "costs"),
+        (
+            "Node: request, one call",
+            node("request-one-call.mjs"),
+            "request",
+            "costs",
+        ),
+        ("Node: confirm", node("confirm.mjs"), "confirm", "costs"),
+        (
+            "Node: confirm, its default hash",
+            node("confirm.mjs"),
+            "confirm",
+            "default",
+        ),
+        ("Python: request", python("request.py"), "request", "costs"),
+        ("Python: confirm", python("confirm.py"), "confirm", "costs"),
+        (
+            "Python: confirm, its default hash",
+            python("confirm.py"),
+            "confirm",
+            "default",
+        ),
+    ];
+    let mut subjects = Vec::new();
+    for is_https in [false, true] {
+        for (name, (command, file), event, hash) in &programs {
+            let mut subject = subject(name, is_https, aws, command.clone(), event);
+            subject.files = vec![file.clone()];
+            subject
+                .environment
+                .insert("HASH".to_owned(), (*hash).to_owned());
+            subject
+                .environment
+                .insert("PATH".to_owned(), env::var("PATH").unwrap_or_default());
+            subjects.push(subject);
+        }
+    }
+    subjects
+}
+
+fn subject(
+    name: &str,
+    is_https: bool,
+    aws: &CannedAws,
+    command: Vec<String>,
+    event_of: &str,
+) -> Subject {
+    let url = if is_https {
+        aws.https_url()
+    } else {
+        aws.http_url()
+    };
+    let root = text(&aws::root_file());
+    let environment = [
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("SSL_CERT_FILE", &root),
+        ("NODE_EXTRA_CA_CERTS", &root),
+        ("AWS_CA_BUNDLE", &root),
+        ("RESET_URL", "https://app.example.com/reset"),
+        ("MAIL_FROM", "Example <no-reply@example.com>"),
+    ];
+    Subject {
+        name: name.to_owned(),
+        is_https,
+        command,
+        environment: environment
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        event: event(event_of),
+        answer: if event_of == "mailer" {
+            "\"batchItemFailures\":[]"
+        } else {
+            "worked"
+        },
+        files: Vec::new(),
+    }
+}
+
+/// The sample event of `function`: for the mailer a full batch, for `confirm` with a token.
+fn event(function: &str) -> Bytes {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../events");
+    let path = path.join(format!("{function}.json"));
+    let text = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .replace(TOKEN_PLACEHOLDER, &"A".repeat(TOKEN_PLACEHOLDER.len()));
+    let mut event: Value = serde_json::from_str(&text).expect("JSON");
+    if let Some(record) = event["Records"].get(0).cloned() {
+        let numbered = |number: usize| {
+            let mut record = record.clone();
+            record["dynamodb"]["SequenceNumber"] = json!(number.to_string());
+            record["dynamodb"]["NewImage"]["count"]["N"] = json!(number.to_string());
+            record
+        };
+        event["Records"] = (1..=BATCH).map(numbered).collect();
+    }
+    Bytes::from(event.to_string())
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}

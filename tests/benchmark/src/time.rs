@@ -1,0 +1,145 @@
+//! Time and memory of everything, interleaved, so that whatever else the machine does meanwhile
+//! meets all of them.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use benchmark::{
+    aws::CannedAws,
+    lambda::RuntimeApi,
+    process::Process,
+    subjects::{self, Subject},
+};
+
+/// Cold starts of each subject.
+const ROUNDS: usize = 21;
+/// Warm processes of each subject.
+const WARM_ROUNDS: usize = 3;
+/// Invocations of one warm process before any is measured, and those that are; fewer where they
+/// take longer than a second.
+const WARM_UP: usize = 200;
+const WARM: usize = 300;
+const WARM_TIME: Duration = Duration::from_secs(1);
+
+/// What one cold start took.
+pub(crate) struct Cold {
+    pub(crate) init: Duration,
+    pub(crate) first: Duration,
+    pub(crate) cpu: Duration,
+}
+
+/// All that was measured of one subject.
+pub(crate) struct Measured {
+    pub(crate) subject: Subject,
+    pub(crate) colds: Vec<Cold>,
+    pub(crate) warm: Vec<Duration>,
+    pub(crate) warm_cpu: Duration,
+    /// From the first warm invocation to the last one's end, without pauses between processes.
+    pub(crate) warm_elapsed: Duration,
+    pub(crate) peak_kib: u64,
+    pub(crate) raw_bytes: u64,
+    pub(crate) zipped_bytes: u64,
+}
+
+/// Measures the binaries in `bootstraps`, the peers and the floors.
+pub(crate) fn measure(bootstraps: &Path) -> Vec<Measured> {
+    let (api, aws) = (RuntimeApi::start(), CannedAws::start());
+    let subjects = subjects::floors(&aws)
+        .into_iter()
+        .chain(subjects::functions(bootstraps, &aws))
+        .chain(subjects::peers(&aws));
+    let mut all: Vec<Measured> = subjects.map(Measured::new).collect();
+    for _ in 0..ROUNDS {
+        for measured in &mut all {
+            measured.start_cold(&api);
+        }
+    }
+    for _ in 0..WARM_ROUNDS {
+        for measured in &mut all {
+            measured.keep_warm(&api);
+        }
+    }
+    all
+}
+
+impl Measured {
+    fn new(subject: Subject) -> Self {
+        let size = |file| fs::metadata(file).expect("it is built").len();
+        let raw_bytes = subject.files.iter().map(size).sum();
+        let zipped_bytes = subject.files.iter().map(|file| zipped(file)).sum();
+        Self {
+            subject,
+            colds: Vec::new(),
+            warm: Vec::new(),
+            warm_cpu: Duration::ZERO,
+            warm_elapsed: Duration::ZERO,
+            peak_kib: 0,
+            raw_bytes,
+            zipped_bytes,
+        }
+    }
+
+    fn start_cold(&mut self, api: &RuntimeApi) {
+        let start = Instant::now();
+        let process = self.start(api);
+        let init = api.wait_for_next() - start;
+        let first = self.invoke(api);
+        self.colds.push(Cold {
+            init,
+            first,
+            cpu: process.cpu(),
+        });
+        process.end();
+    }
+
+    fn keep_warm(&mut self, api: &RuntimeApi) {
+        let process = self.start(api);
+        api.wait_for_next();
+        let start = Instant::now();
+        for _ in 0..WARM_UP {
+            self.invoke(api);
+            if start.elapsed() > WARM_TIME {
+                break;
+            }
+        }
+        let (start, cpu) = (Instant::now(), process.cpu());
+        for _ in 0..WARM {
+            let taken = self.invoke(api);
+            self.warm.push(taken);
+            if start.elapsed() > WARM_TIME {
+                break;
+            }
+        }
+        self.warm_elapsed += start.elapsed();
+        self.warm_cpu += process.cpu().saturating_sub(cpu);
+        self.peak_kib = self.peak_kib.max(process.peak_kib());
+        process.end();
+    }
+
+    fn start(&self, api: &RuntimeApi) -> Process {
+        let Subject {
+            command,
+            environment,
+            ..
+        } = &self.subject;
+        Process::start(command, environment, &api.address())
+    }
+
+    fn invoke(&self, api: &RuntimeApi) -> Duration {
+        let (taken, answer) = api.invoke(&self.subject.event);
+        self.subject.check(&answer);
+        api.wait_for_next();
+        taken
+    }
+}
+
+/// What deflate, and so zip, makes of `file`.
+fn zipped(file: &Path) -> u64 {
+    let output = Command::new("gzip").args(["-9", "-c"]).arg(file).output();
+    let output = output.expect("gzip is there");
+    u64::try_from(output.stdout.len()).expect("it fits")
+}

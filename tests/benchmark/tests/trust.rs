@@ -1,0 +1,47 @@
+//! Whom the functions believe to be AWS.
+
+use benchmark::aws::{self, CannedAws};
+use chrono::DateTime;
+use lambda_http::{Body, Request, Response};
+use shared::settings::{Environment, RequestSettings};
+
+/// The answer to a request for a mail where the one who answers for AWS is `url`.
+async fn ask(url: &str, roots: Option<&str>) -> Response<Body> {
+    let variable = |name: &str| {
+        let value = match name {
+            "AWS_REGION" => "eu-central-1",
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "any word",
+            "AWS_ENDPOINT_URL" => url,
+            "SSL_CERT_FILE" => roots?,
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    let env = Environment::new(&variable);
+    let config = shared::aws::config(&env).expect("a region and credentials");
+    let dynamodb = shared::aws::dynamodb(&config, &env);
+    let settings = RequestSettings::read(&env).expect("the defaults");
+    let app = request::App::new(settings, dynamodb);
+    let request = Request::new(Body::Text(r#"{"email":"ada@example.com"}"#.to_owned()));
+    let (mut parts, body) = request.into_parts();
+    parts.method = http::Method::POST;
+    let json = http::HeaderValue::from_static("application/json");
+    parts.headers.insert(http::header::CONTENT_TYPE, json);
+    let now = DateTime::from_timestamp(4_102_488_000, 0).expect("noon of 2100-01-01");
+    request::handle(&app, Request::from_parts(parts, body), now).await
+}
+
+#[tokio::test]
+async fn a_certificate_that_no_root_of_amazon_vouches_for_is_refused() {
+    let aws = CannedAws::start();
+    let answer = ask(&aws.https_url(), None).await;
+    assert_eq!(answer.status(), 503);
+}
+
+#[tokio::test]
+async fn roots_of_ones_own_replace_amazons() {
+    let aws = CannedAws::start();
+    let root = aws::root_file();
+    let answer = ask(&aws.https_url(), root.to_str()).await;
+    assert_eq!(answer.status(), 200);
+}
