@@ -23,6 +23,7 @@ use crate::{
     runserver::{self, RunserverArgs},
     session::{DatabaseArgs, Session},
     tables,
+    transfer::{self, ExportArgs, ImportArgs},
     unsent::{self, Unsent},
     users::{self, NewUser, PasswordRules},
 };
@@ -57,7 +58,7 @@ enum Command {
     },
     /// Add a user who may use the admin panel
     Createsuperuser(CreateSuperuser),
-    /// Add, list and show users
+    /// Add, list, show, import and export users
     #[command(subcommand)]
     Users(UsersCommand),
     /// Serve the admin panel, on this machine alone, for what is deployed on AWS
@@ -87,6 +88,10 @@ enum UsersCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Take in users from a file: JSON lines, CSV, a JSON array, or Django's dumpdata
+    Import(Box<ImportArgs>),
+    /// Write all users to standard output, as `import` reads them
+    Export(ExportArgs),
     /// Show one user
     Show {
         /// The user's address
@@ -164,6 +169,8 @@ pub async fn run(cli: Cli) -> Result<Outcome> {
         Command::Runserver(args) => runserver::run(args).await,
         Command::Migrate { database, output } => migrate(database, output.output).await,
         Command::Createsuperuser(args) => create_superuser(args).await,
+        Command::Users(UsersCommand::Import(args)) => return import(*args).await,
+        Command::Users(UsersCommand::Export(args)) => return transfer::export(args).await,
         Command::Users(UsersCommand::Add(args)) => add_user(args).await,
         Command::Users(UsersCommand::List { database, output }) => {
             list_users(database, output.output).await
@@ -309,12 +316,24 @@ async fn add(session: &Session, new: NewUser) -> Result<User> {
     users::add(&connection.client, &names.users, new, rules, Utc::now()).await
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time comes from"
+)]
+async fn import(args: ImportArgs) -> Result<Outcome> {
+    transfer::import(args, Utc::now()).await
+}
+
 async fn list_users(database: DatabaseArgs, output: Output) -> Result<()> {
     let session = database.open().await?;
     let mut listed = Vec::new();
     let work = async {
         let users = session.users().await?;
-        users::for_each(&users, |user| listed.push(user.clone())).await
+        users::for_each(&users, |user| {
+            listed.push(user.clone());
+            Ok(())
+        })
+        .await
     };
     let work = work.await;
     let unreadable = session.finish(work).await?;

@@ -20,5 +20,6 @@ mod session;
 mod simulator;
 mod stack;
 pub mod tables;
+mod transfer;
 mod unsent;
 pub mod users;

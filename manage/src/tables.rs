@@ -85,6 +85,15 @@ pub async fn migrate(client: &Client, names: &TableNames) -> Result<Vec<(String,
     Ok(report)
 }
 
+/// An error where the users table is there and has another key than it should.
+pub(crate) async fn check_users(client: &Client, names: &TableNames) -> Result<()> {
+    let [users, ..] = schemas(names);
+    match describe(client, users.table).await? {
+        Some(table) => check_key(&users, &table),
+        None => Ok(()),
+    }
+}
+
 /// The table `name`, or `None` where there is none.
 pub(crate) async fn describe(client: &Client, name: &str) -> Result<Option<TableDescription>> {
     let patient = Config::builder().timeout_config(

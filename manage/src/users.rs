@@ -137,12 +137,13 @@ fn user_id() -> Result<String> {
     ))
 }
 
-/// Calls `each` with every user, a page at a time; how many rows cannot be read as users.
-pub async fn for_each(users: &Users, mut each: impl FnMut(&User)) -> Result<usize> {
+/// Calls `each` with every user, a page at a time, until one is an error; how many rows cannot
+/// be read as users.
+pub async fn for_each(users: &Users, mut each: impl FnMut(&User) -> Result<()>) -> Result<usize> {
     let (mut after, mut unreadable) = (None, 0);
     loop {
         let page = users.page(after.as_ref(), PAGE).await?;
-        page.users.iter().for_each(&mut each);
+        page.users.iter().try_for_each(&mut each)?;
         unreadable += page.unreadable;
         after = page.next;
         if after.is_none() {
