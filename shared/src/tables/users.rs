@@ -30,7 +30,7 @@ const TRIES: usize = 3;
 /// Rows in one read of a search, and the reads that one page of it may take.
 const SEARCH_ROWS: i32 = 1000;
 /// See [`SEARCH_ROWS`].
-const SEARCH_READS: usize = 50;
+const SEARCH_READS: usize = 20;
 
 /// The condition that an account is active, in terms of `#active` and `:true` and `:one`: a row
 /// without the attribute is; of the others only one that says so, since a mail must not open an
