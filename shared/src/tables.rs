@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use crate::aws::AwsError;
 
 pub use change::{Change, PasswordChange, change_password};
-pub use outbox::{Asked, ClientLimit, Kind, Outbox};
+pub use outbox::{Asked, ClientLimit, Kind, Outbox, READ_ROWS as OUTBOX_READ_ROWS};
 pub use recovery::{MailEvent, MailState, Outcome, Recovery, SentMail, Suppression};
 pub use tokens::{TokenRow, Tokens};
 pub use users::{Budget, Found, Page, RowKey, User, Users};

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use ::http::Method;
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, PutRequest, WriteRequest, builders::PutRequestBuilder,
+};
+use chrono::DateTime;
 use shared::{
     password::{HashFormat, HashParams, Password, PasswordHasher},
-    tables::User,
+    tables::{Outbox, User},
 };
 use tests::{
     app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
@@ -402,22 +405,49 @@ async fn pages_have_strict_headers_and_no_script() {
 
 /// Puts `count` users of the name `name-000@example.com` into the table.
 async fn add_many(app: &TestApp, name: &str, count: usize) {
-    let put = |number: usize| {
+    let user = |number: usize| {
         let email = format!("{name}-{number:03}@example.com");
-        let put = PutRequest::builder()
-            .item("email", AttributeValue::S(email))
-            .build()
-            .expect("an item");
+        PutRequest::builder().item("email", AttributeValue::S(email))
+    };
+    put_all(app, "users", (0..count).map(user)).await;
+}
+
+async fn put_all(app: &TestApp, table: &str, rows: impl Iterator<Item = PutRequestBuilder>) {
+    let write = |row: PutRequestBuilder| {
+        let put = row.build().expect("an item");
         WriteRequest::builder().put_request(put).build()
     };
-    let all: Vec<WriteRequest> = (0..count).map(put).collect();
+    let all: Vec<WriteRequest> = rows.map(write).collect();
     for chunk in all.chunks(25) {
         let write = app
             .direct()
             .batch_write_item()
-            .request_items("users", chunk.to_vec());
+            .request_items(table, chunk.to_vec());
         write.send().await.expect("DynamoDB answers");
     }
+}
+
+#[tokio::test]
+async fn a_large_outbox_is_counted_as_far_as_was_asked() {
+    let app = TestApp::builder().by_hand().start().await;
+    let row = |number: usize| {
+        let text = AttributeValue::S;
+        PutRequest::builder()
+            .item("id", text(format!("request#192.0.2.1#{number}")))
+            .item("kind", text("reset_requested".to_owned()))
+            .item("at", AttributeValue::N(number.to_string()))
+    };
+    put_all(&app, "outbox", (1000..2001).map(row)).await;
+    let outbox = Outbox::new(app.direct().clone(), "outbox".to_owned());
+    let count = async |since, max_reads| {
+        let mut rows = 0;
+        let since = DateTime::from_timestamp_millis(since).expect("a time");
+        let is_whole = outbox.for_each_since(since, max_reads, |_, _, _| rows += 1);
+        (is_whole.await.expect("DynamoDB answers"), rows)
+    };
+    assert_eq!(count(0, 1).await, (false, 1000));
+    assert_eq!(count(0, 2).await, (true, 1001));
+    assert_eq!(count(1999, 2).await, (true, 2));
 }
 
 /// The addresses on every page from `path` on, page by page.

@@ -1,7 +1,10 @@
 //! The last 24 hours as small bar charts.
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use shared::{aws::AwsError, tables::Kind};
+use shared::{
+    aws::AwsError,
+    tables::{Kind, OUTBOX_READ_ROWS},
+};
 
 use super::Panel;
 
@@ -10,6 +13,8 @@ const HOURS: usize = 24;
 /// A chart's height, and the room that each hour has.
 const HEIGHT: i64 = 60;
 const STEP: usize = 10;
+/// Reads of the outbox for one page; a busy day's rest is left to CloudWatch.
+const OUTBOX_READS: usize = 50;
 
 /// What happened, hour by hour, the oldest first.
 pub(super) struct Overview {
@@ -69,7 +74,8 @@ impl Overview {
             Kind::ResetRequested => requests.add(count, at),
             Kind::PasswordChanged => resets.add(count, at),
         };
-        panel.outbox.for_each_since(since, tally).await?;
+        let outbox = &panel.outbox;
+        let is_whole = outbox.for_each_since(since, OUTBOX_READS, tally).await?;
         let mut series = vec![("Requests", requests.hours)];
         if let Some(local) = &panel.local {
             let mut mails = none;
@@ -84,7 +90,7 @@ impl Overview {
             hours.for_each(|(at, count)| refused.add(count, at));
             series.push(("Refusals", refused.hours));
         }
-        Ok(Self::new(since, &series, note(panel)))
+        Ok(Self::new(since, &series, note(panel, is_whole)))
     }
 
     fn new(since: DateTime<Utc>, series: &[(&'static str, [i64; HOURS])], note: String) -> Self {
@@ -106,7 +112,16 @@ impl Overview {
     }
 }
 
-fn note(panel: &Panel) -> String {
+fn note(panel: &Panel, is_whole: bool) -> String {
+    let beside = note_beside(panel);
+    if is_whole {
+        return beside;
+    }
+    let rows = OUTBOX_READS * usize::try_from(OUTBOX_READ_ROWS).unwrap_or(0);
+    format!("Requests and resets are those in {rows} rows of the outbox, which has more. {beside}")
+}
+
+fn note_beside(panel: &Panel) -> String {
     match &panel.local {
         None => {
             "Mails and refusals are in CloudWatch, among the metrics of AccountRecovery.".into()

@@ -8,6 +8,8 @@ use crate::{address::EmailAddress, aws::AwsError, http::Client, token::TokenDige
 
 /// How long a row outlives its purpose: as long as the stream keeps its record.
 const RETENTION: TimeDelta = TimeDelta::hours(24);
+/// Rows in one read of [`Outbox::for_each_since`]: few enough for the time limit of a call.
+pub const READ_ROWS: i32 = 1000;
 
 /// The attribute that says what kind of mail a row is owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,19 +160,21 @@ impl Outbox {
         written("PutItem outbox", answer).map(|_| Some(id))
     }
 
-    /// Calls `each` with the kind, count and time of every row written since `since`, a page of
-    /// the table at a time.
+    /// Calls `each` with the kind, count and time of every row written since `since`. After
+    /// `max_reads` reads of [`READ_ROWS`] rows it gives up: whether it has seen the whole table.
     pub async fn for_each_since(
         &self,
         since: DateTime<Utc>,
+        max_reads: usize,
         mut each: impl FnMut(Kind, i64, DateTime<Utc>),
-    ) -> Result<(), AwsError> {
+    ) -> Result<bool, AwsError> {
         let mut start = None;
-        loop {
+        for _ in 0..max_reads {
             let page = self
                 .client
                 .scan()
                 .table_name(&self.table)
+                .limit(READ_ROWS)
                 .filter_expression("#at >= :since")
                 .projection_expression("#kind, #count, #at")
                 .expression_attribute_names("#kind", "kind")
@@ -189,9 +193,10 @@ impl Outbox {
             }
             start = page.last_evaluated_key;
             if start.is_none() {
-                return Ok(());
+                return Ok(true);
             }
         }
+        Ok(false)
     }
 
     /// The row that owes `email` the notice of a change; for a transaction. It is named after
