@@ -59,20 +59,27 @@ pub struct RunserverArgs {
     /// Work on the DynamoDB of AWS instead of the embedded one; mail stays here
     #[arg(long)]
     aws: bool,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// What a server logs.
+#[derive(Args)]
+pub(crate) struct LogArgs {
     /// How much is logged to standard error: error, warn, info, debug or trace
     #[arg(
-        long,
+        long = "log-level",
         default_value = "info",
         value_name = "LEVEL",
         env = "AWS_LAMBDA_LOG_LEVEL"
     )]
-    log_level: Level,
+    pub(crate) level: Level,
 }
 
 /// Starts the system, says where it is, and ends it on Ctrl-C or a signal to terminate.
 pub async fn run(args: RunserverArgs) -> Result<()> {
     let refusals = Refusals::new(local::now);
-    start_logging(args.log_level, Some(refusals.clone()));
+    start_logging(args.log.level, Some(refusals.clone()));
 
     let target = Target::choose(args.aws, args.dynamodb_port, args.data.clone());
     let local = Local::start(Options {

@@ -5,12 +5,12 @@ use axum::Router;
 use clap::{ArgGroup, Args};
 use shared::settings::{self, Environment};
 use tokio::sync::watch;
-use tracing::Level;
 
 use super::Settings;
 use crate::{
     database::Target,
-    local, runserver,
+    local,
+    runserver::{self, LogArgs},
     session::{DeployedArgs, Session},
 };
 
@@ -26,20 +26,14 @@ pub(crate) struct AdminArgs {
     /// The port of the panel, on this machine alone
     #[arg(long, default_value_t = PORT, value_name = "PORT")]
     port: u16,
-    /// How much is logged to standard error: error, warn, info, debug or trace
-    #[arg(
-        long,
-        default_value = "info",
-        value_name = "LEVEL",
-        env = "AWS_LAMBDA_LOG_LEVEL"
-    )]
-    log_level: Level,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Serves the panel, says where it is, and ends it on Ctrl-C or a signal to terminate. It makes
 /// nothing: a table that is not there is an error.
 pub(crate) async fn run(args: AdminArgs) -> Result<()> {
-    runserver::start_logging(args.log_level, None);
+    runserver::start_logging(args.log.level, None);
     let what = args
         .deployed
         .stack
