@@ -74,9 +74,8 @@ impl Pump {
     pub async fn run(mut self) {
         let mut iterators = HashMap::new();
         loop {
-            match self.turn(&mut iterators).await {
-                Ok(true) => {}
-                Ok(false) => sleep(IDLE).await,
+            match self.empty(&mut iterators).await {
+                Ok(()) => sleep(IDLE).await,
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "the stream is read again");
                     iterators.clear();
@@ -86,15 +85,21 @@ impl Pump {
         }
     }
 
-    /// One look at every shard; whether there was anything.
-    async fn turn(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<bool> {
-        for shard in self.shards().await? {
-            let Some(id) = shard.shard_id else { continue };
-            if let Entry::Vacant(shard) = iterators.entry(id) {
-                let iterator = self.iterator(shard.key()).await?;
-                shard.insert(iterator);
+    /// Delivers what there is.
+    async fn empty(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<()> {
+        self.add_shards(iterators).await?;
+        while self.turn(iterators).await? {
+            // Behind a shard that has ended there are new ones. Not asked for every time: AWS
+            // answers ten times a second, and the embedded DynamoDB reads the whole stream for it.
+            if iterators.values().any(Option::is_none) {
+                self.add_shards(iterators).await?;
             }
         }
+        Ok(())
+    }
+
+    /// One look at every shard of `iterators`; whether there was anything.
+    async fn turn(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<bool> {
         let mut any = false;
         for (shard, iterator) in iterators.iter_mut() {
             let Some(current) = iterator.clone() else {
@@ -116,6 +121,18 @@ impl Pump {
             *iterator = answer.next_shard_iterator;
         }
         Ok(any)
+    }
+
+    /// Adds the shards that are not in `iterators` yet.
+    async fn add_shards(&self, iterators: &mut HashMap<String, Option<String>>) -> Result<()> {
+        for shard in self.shards().await? {
+            let Some(id) = shard.shard_id else { continue };
+            if let Entry::Vacant(shard) = iterators.entry(id) {
+                let iterator = self.iterator(shard.key()).await?;
+                shard.insert(iterator);
+            }
+        }
+        Ok(())
     }
 
     async fn shards(&self) -> Result<Vec<Shard>> {
