@@ -9,7 +9,8 @@ use lambda_http::{
     Adapter, Body, Service, aws_lambda_events::query_map::QueryMap, request::LambdaRequest,
 };
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::value::RawValue;
 
 use crate::{log, settings::Environment};
 
@@ -70,7 +71,7 @@ where
 /// out.
 pub fn http_service<F>(
     handler: impl Fn(Request<Body>) -> F + Clone,
-) -> impl Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = Infallible>
+) -> impl Service<LambdaEvent<HttpEvent>, Response: Serialize, Error = Infallible>
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -79,9 +80,32 @@ where
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut adapter = Adapter::from(service);
-    service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        adapter.call(LambdaEvent::new(without_url(event.payload), event.context))
+    service_fn(move |event: LambdaEvent<HttpEvent>| {
+        adapter.call(LambdaEvent::new(
+            without_url(event.payload.0),
+            event.context,
+        ))
     })
+}
+
+/// An HTTP event of any kind.
+pub struct HttpEvent(LambdaRequest);
+
+impl<'de> Deserialize<'de> for HttpEvent {
+    /// What begins as an event of an HTTP API or a function URL is read as one. `lambda_http`
+    /// would read it as an event of a REST API first, and throw away what it has.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let event = Box::<RawValue>::deserialize(deserializer)?;
+        let event = event.get();
+        if event.starts_with(r#"{"version":"2.0","#)
+            && let Ok(event) = serde_json::from_str(event)
+        {
+            return Ok(Self(LambdaRequest::ApiGatewayV2(event)));
+        }
+        serde_json::from_str(event)
+            .map(Self)
+            .map_err(D::Error::custom)
+    }
 }
 
 /// Takes out of an event what its URL would be built from, all but the path and the language.
@@ -141,4 +165,37 @@ fn clear_query(query: &mut QueryMap) {
 #[expect(clippy::ptr_arg, reason = "the form that Option::filter wants")]
 fn is_path(path: &String) -> bool {
     path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(event: &str) -> Result<LambdaRequest, serde_json::Error> {
+        serde_json::from_str(event).map(|HttpEvent(event)| event)
+    }
+
+    #[test]
+    fn an_event_is_read_as_what_it_is_however_it_is_written() {
+        let http = include_str!("../../events/request.json");
+        let rest = include_str!("../../events/request-rest.json");
+        let alb = include_str!("../../events/request-alb.json");
+        let line = |event: &str| -> String { event.split_whitespace().collect() };
+        let version_header =
+            rest.replacen("\"headers\": {", "\"headers\": {\"version\": \"2.0\",", 1);
+        assert_ne!(version_header, rest);
+        for event in [http.to_owned(), line(http)] {
+            assert!(matches!(read(&event), Ok(LambdaRequest::ApiGatewayV2(_))));
+        }
+        // Whatever a caller puts into one.
+        let as_first = format!("{{\"version\":\"2.0\",{}", &line(rest)[1..]);
+        for event in [rest.to_owned(), line(rest), version_header, as_first] {
+            assert!(
+                matches!(read(&event), Ok(LambdaRequest::ApiGatewayV1(_))),
+                "{event}"
+            );
+        }
+        assert!(matches!(read(&line(alb)), Ok(LambdaRequest::Alb(_))));
+        assert!(read("{\"version\":\"2.0\",\"routeKey\":1}").is_err());
+    }
 }

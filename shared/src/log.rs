@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -51,6 +51,7 @@ pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingErro
     let function = env
         .get("AWS_LAMBDA_FUNCTION_NAME")
         .unwrap_or_else(|| name.to_owned());
+    let function = Value::from(function).to_string();
     let metrics = EmbeddedMetrics { function }.with_filter(filter_fn(is_metric));
     tracing_subscriber::registry()
         .with(lines)
@@ -109,36 +110,31 @@ pub fn log_panics() {
 
 /// Writes each [`count`] as a line in CloudWatch's embedded metric format.
 struct EmbeddedMetrics {
+    /// Its name as a JSON string.
     function: String,
 }
 
 impl<S: Subscriber> Layer<S> for EmbeddedMetrics {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
+        let Some((name, value)) = metric(event) else {
+            return;
+        };
         let millis = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |elapsed| elapsed.as_millis());
-        let line = embedded_metric(&self.function, &fields, u64::try_from(millis).unwrap_or(0));
+        let millis = u64::try_from(millis).unwrap_or(0);
+        let line = embedded_metric(&self.function, &name, value, millis);
         // A metric that cannot be written must not fail the request that it counts.
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
 
-fn embedded_metric(function: &str, fields: &Fields, epoch_millis: u64) -> Value {
-    let mut line = json!({
-        "_aws": {
-            "Timestamp": epoch_millis,
-            "CloudWatchMetrics": [{
-                "Namespace": NAMESPACE,
-                "Dimensions": [["function"]],
-                "Metrics": [{ "Name": fields.name, "Unit": "Count" }],
-            }],
-        },
-        "function": function,
-    });
-    line[&fields.name] = json!(fields.value);
-    line
+/// The line of the metric `name`, which is a plain word. `function` is a JSON string. Written by
+/// hand: by way of a `Value` it takes seven times the instructions, for every request.
+fn embedded_metric(function: &str, name: &str, value: u64, epoch_millis: u64) -> String {
+    format!(
+        r#"{{"_aws":{{"Timestamp":{epoch_millis},"CloudWatchMetrics":[{{"Namespace":"{NAMESPACE}","Dimensions":[["function"]],"Metrics":[{{"Name":"{name}","Unit":"Count"}}]}}]}},"function":{function},"{name}":{value}}}"#
+    )
 }
 
 #[derive(Default)]
@@ -169,16 +165,10 @@ mod tests {
 
     #[test]
     fn a_metric_is_a_line_that_cloudwatch_reads() {
-        let line = embedded_metric(
-            "request",
-            &Fields {
-                name: "requests".into(),
-                value: 1,
-            },
-            1_700_000_000_000,
-        );
+        let line = embedded_metric(r#""a \"b\"""#, "requests", 1, 1_700_000_000_000);
+        let line: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(line["requests"], 1);
-        assert_eq!(line["function"], "request");
+        assert_eq!(line["function"], r#"a "b""#);
         assert_eq!(
             line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"],
             "requests"

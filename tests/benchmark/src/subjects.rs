@@ -209,8 +209,11 @@ fn event(function: &str) -> Bytes {
             record
         };
         event["Records"] = (1..=BATCH).map(numbered).collect();
+        return Bytes::from(event.to_string());
     }
-    Bytes::from(event.to_string())
+    // On one line and in its order, as Lambda has it.
+    let line: String = text.lines().map(str::trim_start).collect();
+    Bytes::from(line.replace("\": ", "\":"))
 }
 
 fn text(path: &Path) -> String {

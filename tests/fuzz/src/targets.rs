@@ -20,7 +20,7 @@ use aws_smithy_types::body::SdkBody;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::DateTime;
 use http::{HeaderValue, Request, header};
-use lambda_http::{Body, Service, request::LambdaRequest};
+use lambda_http::{Body, Service};
 use lambda_runtime::{Context, LambdaEvent};
 use rand::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ use shared::{
     address::EmailAddress,
     aws,
     http::{MAX_BODY_BYTES, Problem, read_fields},
-    lambda, log,
+    lambda::{self, HttpEvent},
+    log,
     password::{MAX_LENGTH, Password, PasswordPolicy, Weakness},
     settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings},
     token::ResetToken,
@@ -211,7 +212,7 @@ where
     if event["isBase64Encoded"] == true && STANDARD.decode(body).is_err() {
         return;
     }
-    let Ok(event) = serde_json::from_slice::<LambdaRequest>(data) else {
+    let Ok(event) = serde_json::from_slice::<HttpEvent>(data) else {
         return;
     };
     start_log();
