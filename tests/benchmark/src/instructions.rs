@@ -67,6 +67,8 @@ fn run(api: &RuntimeApi, subject: &Subject, events: u64) -> u64 {
         subject.check(&answer);
         api.wait_for_next();
     }
+    // What `confirm` prepares beside.
+    process.settle();
     process.end();
     let text = fs::read_to_string(&profile).expect("valgrind writes a profile as it ends");
     fs::remove_file(&profile).expect("it is there");

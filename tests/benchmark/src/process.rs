@@ -4,8 +4,12 @@ use std::{
     collections::BTreeMap,
     fs,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
+
+/// How long all threads have to stand still to be done.
+const STILL: Duration = Duration::from_millis(300);
 
 /// A running function. It ends with the value.
 pub struct Process(Child);
@@ -64,6 +68,19 @@ impl Process {
             text.split(' ').next()?.parse::<u64>().ok()
         });
         Duration::from_nanos(nanoseconds.sum())
+    }
+
+    /// Waits until none of its threads runs any more.
+    pub fn settle(&self) {
+        let mut before = self.cpu();
+        loop {
+            thread::sleep(STILL);
+            let now = self.cpu();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// The most memory that it has had, in KiB.
