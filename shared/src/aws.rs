@@ -197,6 +197,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
     use rustls_pki_types::{CertificateDer, pem::PemObject};
 
     #[test]
@@ -208,6 +209,31 @@ mod tests {
         for root in &roots {
             assert!(webpki_root_certs::TLS_SERVER_ROOT_CERTS.contains(root));
         }
+    }
+
+    /// The end of a certificate, whose validity is two times in two digits of years (RFC 5280
+    /// §4.1.2.5: all before 2050).
+    fn not_after(certificate: &[u8]) -> DateTime<Utc> {
+        const VALIDITY: [u8; 4] = [0x30, 30, 0x17, 13];
+        let start = certificate
+            .windows(VALIDITY.len())
+            .position(|part| part == VALIDITY)
+            .expect("a validity");
+        let end = &certificate[start + 2 + 15 + 2..][..13];
+        let text = std::str::from_utf8(end).expect("ASCII");
+        let time = NaiveDateTime::parse_from_str(text, "%y%m%d%H%M%SZ");
+        time.expect("a time").and_utc()
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is about today")]
+    fn no_root_ends_within_a_year() {
+        let roots = CertificateDer::pem_slice_iter(AWS_ROOTS).map(|root| root.expect("a root"));
+        let ends: Vec<_> = roots.map(|root| not_after(&root)).collect();
+        let soon = Utc::now() + TimeDelta::days(365);
+        assert!(ends.iter().all(|end| *end > soon), "{ends:?}");
+        // Amazon Root CA 1, as its page says.
+        assert_eq!(ends[0].to_rfc3339(), "2038-01-17T00:00:00+00:00");
     }
 
     #[test]
