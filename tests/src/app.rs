@@ -10,10 +10,7 @@ use std::{
 };
 
 use ::http::Method;
-use aws_sdk_dynamodb::{
-    operation::create_table::builders::CreateTableFluentBuilder,
-    types::{AttributeValue, BillingMode},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, BillingMode};
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
 use manage::{
@@ -37,6 +34,7 @@ use crate::{
     functions::Functions,
     http::{self, Answer, CHANGE, FORGOT, JSON},
     logs::{self, Secrets},
+    own::Own,
     wire::Wire,
 };
 
@@ -73,7 +71,7 @@ pub fn user(mail_to: &str) -> User {
 /// What a [`TestApp`] starts with.
 #[derive(Default)]
 pub struct Builder {
-    own_table: Option<fn(&aws_sdk_dynamodb::Client) -> CreateTableFluentBuilder>,
+    own: Option<Own>,
     settings: BTreeMap<String, String>,
     users: Vec<User>,
     is_by_hand: bool,
@@ -103,11 +101,8 @@ impl Builder {
 
     /// Has the application make the users table, as the settings `USERS_…` describe it.
     #[must_use]
-    pub fn own_users_table(
-        mut self,
-        table: fn(&aws_sdk_dynamodb::Client) -> CreateTableFluentBuilder,
-    ) -> Self {
-        self.own_table = Some(table);
+    pub fn own_users_table(mut self, own: Own) -> Self {
+        self.own = Some(own);
         self
     }
 
@@ -148,8 +143,9 @@ impl Builder {
         let services = Box::pin(Local::start(services))
             .await
             .expect("the services start");
-        if let Some(table) = self.own_table {
-            let table = table(services.dynamodb()).billing_mode(BillingMode::PayPerRequest);
+        if let Some(own) = self.own {
+            let table = own.table(services.dynamodb());
+            let table = table.billing_mode(BillingMode::PayPerRequest);
             table.send().await.expect("the table is made");
         }
         let (dynamodb, ses) = (
@@ -176,6 +172,7 @@ impl Builder {
             ses,
             functions,
             secrets: Secrets::default(),
+            own: self.own,
         };
         for user in &self.users {
             app.add(user).await;
@@ -212,6 +209,7 @@ pub struct TestApp {
     pub secrets: Secrets,
     services: Local,
     front: Local,
+    own: Option<Own>,
 }
 
 impl TestApp {
@@ -320,6 +318,11 @@ impl TestApp {
         for secret in [user.email.as_str(), &user.mail_to] {
             self.secrets.add(secret);
         }
+        if let Some(own) = self.own {
+            let address = user.email.as_str();
+            own.add(self, address, address, []).await;
+            return;
+        }
         assert!(
             self.users().create(user).await.expect("DynamoDB answers"),
             "the address is free"
@@ -351,9 +354,11 @@ impl TestApp {
         expires_at: DateTime<Utc>,
     ) -> ResetToken {
         let token = ResetToken::generate(&mut SysRng).expect("the system's generator works");
+        let user = self.user(email).await;
         let row = TokenRow {
             issued_at,
             expires_at,
+            user_key: user.and_then(|user| user.key),
             ..TokenRow::new(
                 EmailAddress::parse(email).expect("an address"),
                 None,

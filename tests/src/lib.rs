@@ -10,6 +10,7 @@ pub mod functions;
 pub mod http;
 pub mod lambda;
 pub mod logs;
+pub mod own;
 pub mod recipe;
 pub mod statistics;
 pub mod step;

@@ -8,6 +8,7 @@ use std::sync::{
 use tests::{
     app::TestApp,
     lambda::Function,
+    own::Own,
     step::{Case, End, Step},
     wire::{Call, Fate, Moment, Wire},
 };
@@ -41,14 +42,15 @@ async fn invoke(app: &TestApp, case: &Case) -> End {
     case.end(&function.invoke(&case.event()).await)
 }
 
-/// The number of calls that the step makes when nothing happens.
+/// The number of calls that the step makes for its user when nothing happens.
 async fn calls(app: &TestApp, step: Step, number: u32) -> usize {
     let case = step.case(app, number).await;
     app.dynamodb.forget();
     app.ses.forget();
     assert_eq!(invoke(app, &case).await, End::Done, "{step:?}");
     assert!(case.is_done(app).await, "{step:?}");
-    app.dynamodb.take().len() + app.ses.take().len()
+    let calls = app.dynamodb.take().into_iter().chain(app.ses.take());
+    calls.filter(|call| case.is_about(call)).count()
 }
 
 /// The process dies at one moment, and its event comes again.
@@ -72,16 +74,25 @@ async fn die(app: &TestApp, case: &Arc<Case>, index: usize, moment: Moment) {
 
 #[tokio::test]
 async fn attack_25_a_process_that_dies_at_any_call_leaves_nothing_half_done() {
-    let app = TestApp::builder().by_hand().with_cheap_hashes().start();
-    let (app, mut number) = (app.await, 0);
+    let builder = TestApp::builder().with_cheap_hashes();
+    die_everywhere(&builder.by_hand().start().await).await;
+}
+
+#[tokio::test]
+async fn nor_where_users_are_found_by_an_index() {
+    die_everywhere(&Own::Indexed.builder().by_hand().start().await).await;
+}
+
+async fn die_everywhere(app: &TestApp) {
+    let mut number = 0;
     for step in Step::ALL {
         number += 1;
-        for index in 0..calls(&app, step, number).await {
+        for index in 0..calls(app, step, number).await {
             for moment in [Moment::Before, Moment::After] {
                 number += 1;
-                let case = Arc::new(step.case(&app, number).await);
+                let case = Arc::new(step.case(app, number).await);
                 println!("{step:?} dies at call {index}, {moment:?} it is done");
-                die(&app, &case, index, moment).await;
+                die(app, &case, index, moment).await;
             }
         }
     }

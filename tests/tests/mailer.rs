@@ -486,3 +486,14 @@ async fn the_notice_comes_whatever_the_budget() {
         notice.text
     );
 }
+
+#[tokio::test]
+async fn a_notice_costs_no_link() {
+    let builder = TestApp::builder().by_hand().with_cheap_hashes();
+    let builder = builder.set("ACCOUNT_LIMIT_PER_HOUR", "1").user(user(ADA));
+    let app = builder.start().await;
+    let notice = mail_for(&app, record("password_changed", ADA, 1)).await;
+    assert_eq!(notice.subject, "Your password for Example was changed");
+    let mail = mail_for(&app, record("reset_requested", ADA, 2)).await;
+    app.link_in(&mail);
+}

@@ -1,153 +1,22 @@
 //! Users that exist: a table that is the application's own, and users that come from elsewhere.
 
 use std::{
-    collections::HashMap,
     fs,
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use aws_sdk_dynamodb::{
-    Client,
-    operation::create_table::builders::CreateTableFluentBuilder,
-    types::{
-        AttributeDefinition, AttributeValue, GlobalSecondaryIndex, KeySchemaElement, KeyType,
-        Projection, ProjectionType, ScalarAttributeType,
-    },
-};
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::DateTime;
 use serde_json::Value;
 use shared::tables::{RowKey, User};
 use tests::{
-    app::{ADA, Builder, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
+    app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
     command::{Ended, manage},
     functions::at,
+    own::{BOTH, Item, Own, TABLE, text},
     wire::Fate,
 };
-
-type Item = HashMap<String, AttributeValue>;
-
-const TABLE: &str = "people";
-/// The names are reserved words of DynamoDB's expressions, and one has a dot in it.
-const ATTRIBUTES: [(&str, &str); 4] = [
-    ("USERS_TABLE", TABLE),
-    ("USERS_EMAIL_ATTRIBUTE", "user.name"),
-    ("USERS_PASSWORD_ATTRIBUTE", "hash"),
-    ("USERS_ACTIVE_ATTRIBUTE", "status"),
-];
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
-    attributes
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
-}
-
-fn strings<const N: usize>(
-    table: CreateTableFluentBuilder,
-    names: [&str; N],
-) -> CreateTableFluentBuilder {
-    names.into_iter().fold(table, |table, name| {
-        let definition = AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(ScalarAttributeType::S);
-        table.attribute_definitions(definition.build().expect("complete"))
-    })
-}
-
-fn key(name: &str, kind: KeyType) -> KeySchemaElement {
-    let key = KeySchemaElement::builder().attribute_name(name);
-    key.key_type(kind).build().expect("complete")
-}
-
-fn keyed_by_address(client: &Client) -> CreateTableFluentBuilder {
-    let table = client.create_table().table_name(TABLE);
-    strings(table, ["user.name"]).key_schema(key("user.name", KeyType::Hash))
-}
-
-fn with_index(client: &Client) -> CreateTableFluentBuilder {
-    let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly);
-    let index = GlobalSecondaryIndex::builder()
-        .index_name("by-address")
-        .key_schema(key("user.name", KeyType::Hash))
-        .projection(keys_only.build());
-    strings(
-        client.create_table().table_name(TABLE),
-        ["pk", "sk", "user.name"],
-    )
-    .key_schema(key("pk", KeyType::Hash))
-    .key_schema(key("sk", KeyType::Range))
-    .global_secondary_indexes(index.build().expect("complete"))
-}
-
-/// A kind of table that an application may have.
-#[derive(Clone, Copy)]
-enum Own {
-    /// Its key is the address.
-    Keyed,
-    /// It has a key of two other attributes, and an index.
-    Indexed,
-}
-
-const BOTH: [Own; 2] = [Own::Keyed, Own::Indexed];
-
-impl Own {
-    fn builder(self) -> Builder {
-        let builder = TestApp::builder().with_cheap_hashes().without_budget();
-        let builder = ATTRIBUTES
-            .iter()
-            .fold(builder, |builder, (name, value)| builder.set(name, value));
-        match self {
-            Self::Keyed => builder.own_users_table(keyed_by_address),
-            Self::Indexed => builder
-                .set("USERS_EMAIL_INDEX", "by-address")
-                .own_users_table(with_index),
-        }
-    }
-
-    fn key(self, id: &str, address: &str) -> Item {
-        match self {
-            Self::Keyed => item([("user.name", text(address))]),
-            Self::Indexed => item([("pk", text(id)), ("sk", text("PROFILE"))]),
-        }
-    }
-
-    /// Puts the row of a user with the further `attributes`.
-    async fn add<const N: usize>(
-        self,
-        app: &TestApp,
-        id: &str,
-        address: &str,
-        attributes: [(&str, AttributeValue); N],
-    ) {
-        app.secrets.add(address);
-        let mut row = self.key(id, address);
-        row.insert("user.name".to_owned(), text(address));
-        row.extend(item(attributes));
-        app.put(TABLE, row).await;
-    }
-
-    /// The user's row.
-    async fn row(self, app: &TestApp, id: &str, address: &str) -> Option<Item> {
-        let get = app.direct().get_item().table_name(TABLE);
-        let get = get.set_key(Some(self.key(id, address)));
-        get.consistent_read(true)
-            .send()
-            .await
-            .expect("an answer")
-            .item
-    }
-
-    async fn delete(self, app: &TestApp, id: &str, address: &str) {
-        let delete = app.direct().delete_item().table_name(TABLE);
-        let delete = delete.set_key(Some(self.key(id, address)));
-        delete.send().await.expect("an answer");
-    }
-}
 
 fn names(row: &Item) -> Vec<&str> {
     let mut names: Vec<&str> = row.keys().map(String::as_str).collect();
