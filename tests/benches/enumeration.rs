@@ -36,13 +36,13 @@ use shared::{
     tables::Users,
 };
 use tests::{
-    command,
+    command::Runserver,
     http::{self, FORGOT, JSON},
     lambda::{self, Function},
     statistics::{auc, median, worst_t},
 };
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
@@ -133,28 +133,10 @@ async fn runtime_api(each: usize) -> Measured {
 /// `manage runserver`, over one connection, with the mailer at work all the time in the same
 /// process.
 async fn runserver(each: usize) -> Measured {
-    let environment = settings();
-    let ports = "--port 0 --dynamodb-port 0 --ses-port 0";
-    let arguments = format!("runserver --memory --log-level error {ports}");
-    let mut process = command::start(&arguments, &environment);
-    let mut lines = BufReader::new(process.stdout.take().expect("a pipe")).lines();
-    let mut places = HashMap::new();
-    while let Some(line) = lines.next_line().await.expect("text") {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if let [name, url, ..] = words.as_slice() {
-            places
-                .entry((*name).to_owned())
-                .or_insert((*url).to_owned());
-        }
-        if line.contains("Ctrl-C") {
-            break;
-        }
-    }
-    let dynamodb = client(&places["DynamoDB"]);
+    let server = Runserver::start("--memory", &settings()).await;
+    let dynamodb = server.dynamodb();
     let population = Population::create(&dynamodb, each).await;
-    let api = url::Url::parse(&places["API"]).expect("an address");
-    let authority = format!("127.0.0.1:{}", api.port().expect("a port"));
-    let measured = over_http(&population, each, &authority).await;
+    let measured = over_http(&population, each, server.authority()).await;
     assert_mailed(&dynamodb, &population, each).await;
     measured
 }
@@ -233,20 +215,6 @@ async fn start_pump(services: &Local, environment: &BTreeMap<String, String>) ->
     let outbox = &services.tables().outbox;
     let pump = Pump::new(dynamodb, streams, outbox, Arc::new(mailer), Utc::now, None);
     pump.await.expect("a stream")
-}
-
-fn client(url: &str) -> DynamoDb {
-    let variable = |name: &str| {
-        let value = match name {
-            "AWS_REGION" => "us-east-1",
-            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "local",
-            "AWS_ENDPOINT_URL_DYNAMODB" => url,
-            _ => return None,
-        };
-        Some(value.to_owned())
-    };
-    let env = Environment::new(&variable);
-    aws::dynamodb(&aws::config(&env).expect("a region and credentials"), &env)
 }
 
 impl Population {

@@ -1,10 +1,15 @@
 //! The operator's command, as a shell or a script runs it.
 
-use std::{collections::BTreeMap, process::Stdio};
+use std::{
+    collections::{BTreeMap, HashMap},
+    process::Stdio,
+};
 
+use aws_sdk_dynamodb::Client;
 use serde_json::Value;
+use shared::{aws, settings::Environment};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
     time::timeout,
 };
@@ -71,5 +76,61 @@ pub async fn manage(args: &str, environment: &BTreeMap<String, String>, input: &
         code: output.status.code().expect("an exit code"),
         out: text(output.stdout),
         err: text(output.stderr),
+    }
+}
+
+/// `manage runserver` at work, on ports that were free. It ends with the value.
+pub struct Runserver {
+    /// The process.
+    pub process: Child,
+    /// The addresses of its parts, by the names that it prints.
+    places: HashMap<String, String>,
+}
+
+impl Runserver {
+    /// Starts it with the further `args`, as [`start`] does, and waits until it serves.
+    pub async fn start(args: &str, environment: &BTreeMap<String, String>) -> Self {
+        let ports = "--port 0 --dynamodb-port 0 --ses-port 0";
+        let args = format!("runserver --log-level error {ports} {args}");
+        let mut process = start(&args, environment);
+        let stdout = process.stdout.take().expect("a pipe");
+        let mut lines = BufReader::new(stdout).lines();
+        let mut places = HashMap::new();
+        while let Some(line) = lines.next_line().await.expect("text") {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            if let (Some(name), Some(url)) = (words.next(), words.next()) {
+                places.entry(name).or_insert(url);
+            }
+            if line.contains("Ctrl-C") {
+                break;
+            }
+        }
+        // What it says further must not fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { process, places }
+    }
+
+    /// Host and port of its API.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        let url = self.places["API"].strip_prefix("http://").expect("HTTP");
+        url.split('/').next().unwrap_or_default()
+    }
+
+    /// A client of its DynamoDB.
+    #[must_use]
+    pub fn dynamodb(&self) -> Client {
+        let variable = |name: &str| {
+            let value = match name {
+                "AWS_REGION" => "us-east-1",
+                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "local",
+                "AWS_ENDPOINT_URL_DYNAMODB" => &self.places["DynamoDB"],
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let env = Environment::new(&variable);
+        let config = aws::config(&env).expect("a region and credentials");
+        aws::dynamodb(&config, &env)
     }
 }

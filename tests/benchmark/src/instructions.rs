@@ -100,7 +100,7 @@ pub(crate) fn compare(counts: &Counts, baseline: &Path) -> ExitCode {
         println!(
             "Instructions have grown by more than {ALLOWED_PERCENT} %. Take back what costs them, or, where \
              it is worth them, make them the baseline with\n\
-             cargo run --release -p benchmark -- baseline FOLDER"
+             cargo run -p benchmark -- baseline FOLDER"
         );
         return ExitCode::FAILURE;
     }

@@ -173,6 +173,8 @@ fn subject(
         ("SSL_CERT_FILE", &root),
         ("NODE_EXTRA_CA_CERTS", &root),
         ("AWS_CA_BUNDLE", &root),
+        // It says of `NODE_EXTRA_CA_CERTS` that the file is read.
+        ("NODE_NO_WARNINGS", "1"),
         ("RESET_URL", "https://app.example.com/reset"),
         ("MAIL_FROM", "Example <no-reply@example.com>"),
     ];
