@@ -24,6 +24,7 @@ use aws_sdk_dynamodb::{Client as DynamoDb, types::AttributeValue};
 use axum::{Json, Router, extract::State, routing::post};
 use chrono::{DateTime, Utc};
 use manage::{
+    database::Target,
     local::{Local, Options},
     pump::Pump,
 };
@@ -133,7 +134,10 @@ async fn runtime_api(each: usize) -> Measured {
 /// `manage runserver`, over one connection, with the mailer at work all the time in the same
 /// process.
 async fn runserver(each: usize) -> Measured {
-    let server = Runserver::start("--memory", &settings()).await;
+    let mut settings = settings();
+    let dynamodb = other_dynamodb().map(|url| ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url));
+    settings.extend(dynamodb);
+    let server = Runserver::start("--memory", &settings).await;
     let dynamodb = server.dynamodb();
     let population = Population::create(&dynamodb, each).await;
     let measured = over_http(&population, each, server.authority()).await;
@@ -191,9 +195,15 @@ fn settings() -> BTreeMap<String, String> {
     .into()
 }
 
+/// A DynamoDB to use instead of the embedded one.
+fn other_dynamodb() -> Option<String> {
+    env::var("TEST_DYNAMODB_URL").ok()
+}
+
 async fn start_services() -> (Local, BTreeMap<String, String>) {
     let options = Options {
         pump: false,
+        external: other_dynamodb().map(Target::Endpoint),
         settings: settings(),
         ..Options::in_memory()
     };
