@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
     add_users(&server.dynamodb(), count.div_ceil(PER_ACCOUNT)).await;
 
     let sizes = generate(&load, &server, count, rate).await;
-    let is_right = settle(&load).await & report(&load, &sizes);
+    let is_right = settle(&load, count).await & report(&load, &sizes);
     server.process.kill().await.expect("it runs");
     fs::remove_dir_all(&folder).expect("a folder");
     if is_right {
@@ -223,14 +223,18 @@ fn resident_kib(id: u32) -> f64 {
     size.and_then(|size| size.parse().ok()).expect("a size")
 }
 
-/// Waits until each accepted request has its link and each change its notice; whether they have.
-async fn settle(load: &Load) -> bool {
+/// Waits until all `count` requests have an answer, each accepted one its link and each change its
+/// notice; whether that is so.
+async fn settle(load: &Load, count: u32) -> bool {
     let start = Instant::now();
     loop {
         let is_done = {
             let counts = load.counts();
             let answered = |what| counts.answers.get(&(what, 200)).copied().unwrap_or(0);
-            (counts.links, counts.notices) == (answered("request"), answered("confirm"))
+            let asked = |(what, _): &(&str, u16)| *what != "confirm";
+            let all = counts.answers.iter().filter(|(key, _)| asked(key));
+            all.map(|(_, count)| count).sum::<u64>() == u64::from(count)
+                && (counts.links, counts.notices) == (answered("request"), answered("confirm"))
         };
         if is_done || start.elapsed() > PATIENCE {
             return is_done;
