@@ -88,10 +88,13 @@ impl Pump {
     /// Delivers what there is.
     async fn empty(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<()> {
         self.add_shards(iterators).await?;
+        let mut ended = 0;
         while self.turn(iterators).await? {
-            // Behind a shard that has ended there are new ones. Not asked for every time: AWS
+            // Behind a shard that has just ended there are new ones. Not asked for every time: AWS
             // answers ten times a second, and the embedded DynamoDB reads the whole stream for it.
-            if iterators.values().any(Option::is_none) {
+            let now = iterators.values().filter(|next| next.is_none()).count();
+            if now > ended {
+                ended = now;
                 self.add_shards(iterators).await?;
             }
         }

@@ -130,7 +130,7 @@ impl<S: Subscriber> Layer<S> for EmbeddedMetrics {
 }
 
 /// The line of the metric `name`, which is a plain word. `function` is a JSON string. Written by
-/// hand: by way of a `Value` it takes seven times the instructions, for every request.
+/// hand, since every request writes one: no tree is made of it first.
 fn embedded_metric(function: &str, name: &str, value: u64, epoch_millis: u64) -> String {
     format!(
         r#"{{"_aws":{{"Timestamp":{epoch_millis},"CloudWatchMetrics":[{{"Namespace":"{NAMESPACE}","Dimensions":[["function"]],"Metrics":[{{"Name":"{name}","Unit":"Count"}}]}}]}},"function":{function},"{name}":{value}}}"#

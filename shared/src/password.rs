@@ -190,7 +190,7 @@ impl PasswordPolicy {
 }
 
 /// Makes what the first [`PasswordPolicy::weaknesses`] of a process would wait for: zxcvbn's
-/// dictionaries and expressions, twenty milliseconds of a processor.
+/// dictionaries and expressions, eighty million instructions.
 pub fn prepare() {
     zxcvbn("correct horse battery staple 1.1.2000", &[]);
 }

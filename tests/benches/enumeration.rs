@@ -37,6 +37,7 @@ use shared::{
     tables::Users,
 };
 use tests::{
+    app::other_dynamodb,
     command::Runserver,
     http::{self, FORGOT, JSON},
     lambda::{self, Function},
@@ -134,10 +135,7 @@ async fn runtime_api(each: usize) -> Measured {
 /// `manage runserver`, over one connection, with the mailer at work all the time in the same
 /// process.
 async fn runserver(each: usize) -> Measured {
-    let mut settings = settings();
-    let dynamodb = other_dynamodb().map(|url| ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url));
-    settings.extend(dynamodb);
-    let server = Runserver::start("--memory", &settings).await;
+    let server = Runserver::start("--memory", &settings()).await;
     let dynamodb = server.dynamodb();
     let population = Population::create(&dynamodb, each).await;
     let measured = over_http(&population, each, server.authority()).await;
@@ -193,11 +191,6 @@ fn settings() -> BTreeMap<String, String> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()
-}
-
-/// A DynamoDB to use instead of the embedded one.
-fn other_dynamodb() -> Option<String> {
-    env::var("TEST_DYNAMODB_URL").ok()
 }
 
 async fn start_services() -> (Local, BTreeMap<String, String>) {

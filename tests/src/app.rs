@@ -183,7 +183,8 @@ impl Builder {
 }
 
 /// The address of a DynamoDB that the tests shall use instead of the embedded one.
-fn other_dynamodb() -> Option<String> {
+#[must_use]
+pub fn other_dynamodb() -> Option<String> {
     std::env::var("TEST_DYNAMODB_URL").ok()
 }
 

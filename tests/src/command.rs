@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, lambda::binaries};
+use crate::{PATIENCE, app::other_dynamodb, lambda::binaries};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -88,11 +88,15 @@ pub struct Runserver {
 }
 
 impl Runserver {
-    /// Starts it with the further `args`, as [`start`] does, and waits until it serves.
+    /// Starts it with the further `args`, as [`start`] does, on the DynamoDB of the tests, and
+    /// waits until it serves.
     pub async fn start(args: &str, environment: &BTreeMap<String, String>) -> Self {
         let ports = "--port 0 --dynamodb-port 0 --ses-port 0";
         let args = format!("runserver --log-level error {ports} {args}");
-        let mut process = start(&args, environment);
+        let mut environment = environment.clone();
+        let other = other_dynamodb().map(|url| ("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url));
+        environment.extend(other);
+        let mut process = start(&args, &environment);
         let stdout = process.stdout.take().expect("a pipe");
         let mut lines = BufReader::new(stdout).lines();
         let mut places = HashMap::new();
