@@ -1,0 +1,254 @@
+//! Whether a step of a reset takes longer, or costs more, where there are more users and links.
+//!
+//! ```sh
+//! cargo bench -p tests --bench scale                  # a thousand, a hundred thousand, a million
+//! cargo bench -p tests --bench scale -- 1000 20000    # as many as one likes
+//! ```
+//!
+//! One system for each size, each with as many outstanding links as users, on the embedded
+//! DynamoDB in memory, or on that of `TEST_DYNAMODB_URL`. They take turns at every step, so that
+//! whatever else the machine does meets all of them alike. It fails where a step costs other calls
+//! or other capacity units at one size than at another.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    env,
+    process::ExitCode,
+    time::Instant,
+};
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt, stream};
+use rand::{TryRng, rngs::SysRng};
+use shared::token::ResetToken;
+use tests::{
+    app::{GOOD_PASSWORD, TestApp, user},
+    functions::{at, record},
+    statistics::median,
+};
+
+const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
+/// Resets at each size that are measured, and those before.
+const RESETS: u32 = 300;
+const WARM_UP: u32 = 20;
+/// Rows in one call, as many as DynamoDB takes, and calls at once.
+const ROWS: usize = 25;
+const CALLS: usize = 8;
+
+/// The steps of a reset.
+const STEPS: [&str; 4] = ["request", "mail", "new password", "notice"];
+
+type Row = HashMap<String, AttributeValue>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let given: Vec<u32> = env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .map(|text| text.parse().expect("a number of users"))
+        .collect();
+    let sizes = if given.is_empty() {
+        SIZES.to_vec()
+    } else {
+        given
+    };
+    let mut systems = Vec::new();
+    for size in sizes {
+        systems.push(Box::pin(System::fill(size)).await);
+    }
+    for number in 0..WARM_UP + RESETS {
+        if number == WARM_UP {
+            systems.iter_mut().for_each(System::forget);
+        }
+        for step in STEPS {
+            for system in &mut systems {
+                Box::pin(system.take(step, number)).await;
+            }
+        }
+    }
+    report(&systems)
+}
+
+/// A system with many users.
+struct System {
+    size: u32,
+    app: TestApp,
+    email: String,
+    token: String,
+    millis: BTreeMap<&'static str, Vec<f64>>,
+    /// Each set of calls, with their units, that a step has cost.
+    bills: BTreeMap<&'static str, Vec<Vec<(String, f64)>>>,
+}
+
+impl System {
+    /// A system with `size` users, each with a link.
+    async fn fill(size: u32) -> Self {
+        let start = Instant::now();
+        let builder = TestApp::builder().with_cheap_hashes().without_budget();
+        let app = builder.by_hand().user(user(&address(0))).start().await;
+        let soon = TimeDelta::hours(24);
+        app.plant(&address(0), at(0), at(0) + soon).await;
+        let [user_row, token_row] = [row(&app, "users").await, row(&app, "tokens").await];
+        let users = (1..size).map(|number| with_email(&user_row, number));
+        fill(&app, "users", users).await;
+        let links = (1..size).map(|number| {
+            let token = ResetToken::generate(&mut SysRng).expect("the system's generator works");
+            let digest = AttributeValue::S(token.digest().as_str().to_owned());
+            let mut row = with_email(&token_row, number);
+            row.insert("token_digest".to_owned(), digest);
+            row
+        });
+        fill(&app, "tokens", links).await;
+        app.dynamodb.meter();
+        println!(
+            "{size} users filled in {:.0} s",
+            start.elapsed().as_secs_f64()
+        );
+        Self {
+            size,
+            app,
+            email: String::new(),
+            token: String::new(),
+            millis: BTreeMap::new(),
+            bills: BTreeMap::new(),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.millis.clear();
+        self.bills.clear();
+    }
+
+    /// One step of the reset `number`, of an account chosen at its first.
+    async fn take(&mut self, step: &'static str, number: u32) {
+        if step == STEPS[0] {
+            let chance = SysRng.try_next_u32().expect("the system's generator works");
+            self.email = address(chance % self.size);
+            self.app.secrets.add(&self.email);
+        }
+        let (app, email) = (&self.app, &self.email);
+        // A client of its own, or its limit would be met.
+        let client = format!("192.0.{}.{}", number / 256, number % 256);
+        let now = at(i64::from(number));
+        let start = Instant::now();
+        match step {
+            "request" => app.functions.ask(&client, email, now).await.assert_worked(),
+            "mail" => deliver(app, &record("reset_requested", email, 2 * number + 1), now).await,
+            "new password" => {
+                let answer = app.functions.confirm(&self.token, GOOD_PASSWORD, now).await;
+                answer.assert_worked();
+            }
+            _ => deliver(app, &record("password_changed", email, 2 * number + 2), now).await,
+        }
+        let millis = start.elapsed().as_secs_f64() * 1e3;
+        if step == "mail" {
+            let mails = app.mails_to(email);
+            self.token = app.link_in(mails.last().expect("a mail")).token;
+        }
+        self.millis.entry(step).or_default().push(millis);
+        let (calls, units) = (app.dynamodb.take_targets(), app.dynamodb.take_units());
+        assert_eq!(calls.len(), units.len(), "every call says what it costs");
+        let bill = calls.into_iter().zip(units).collect();
+        let bills = self.bills.entry(step).or_default();
+        if !bills.contains(&bill) {
+            bills.push(bill);
+        }
+    }
+}
+
+async fn deliver(app: &TestApp, record: &serde_json::Value, now: chrono::DateTime<chrono::Utc>) {
+    let failures = app
+        .functions
+        .deliver(std::slice::from_ref(record), now)
+        .await;
+    assert_eq!(failures, [""; 0], "a mail is sent");
+}
+
+fn address(number: u32) -> String {
+    format!("user-{number:07}@example.com")
+}
+
+/// The one row of `table`.
+async fn row(app: &TestApp, table: &str) -> Row {
+    let mut rows = app.rows(table).await;
+    assert_eq!(rows.len(), 1, "{table} has one row");
+    rows.remove(0)
+}
+
+/// `row` as that of the user `number`.
+fn with_email(row: &Row, number: u32) -> Row {
+    let (first, other) = (address(0), address(number));
+    let mut row = row.clone();
+    for value in row.values_mut() {
+        if let AttributeValue::S(text) = value
+            && *text == first
+        {
+            text.clone_from(&other);
+        }
+    }
+    row
+}
+
+/// Puts `rows` into `table`.
+async fn fill(app: &TestApp, table: &str, rows: impl Iterator<Item = Row>) {
+    let write = |row| {
+        let put = PutRequest::builder().set_item(Some(row)).build();
+        WriteRequest::builder()
+            .put_request(put.expect("an item"))
+            .build()
+    };
+    let mut rows = rows.map(write);
+    let batches = std::iter::from_fn(|| {
+        let batch: Vec<_> = rows.by_ref().take(ROWS).collect();
+        (!batch.is_empty()).then_some(batch)
+    });
+    let batches = stream::iter(batches).map(|batch| {
+        let call = app.direct().batch_write_item().request_items(table, batch);
+        call.send()
+    });
+    let written = batches
+        .buffer_unordered(CALLS)
+        .try_for_each(async |answer| {
+            assert!(answer.unprocessed_items().is_none_or(HashMap::is_empty));
+            Ok(())
+        });
+    Box::pin(written).await.expect("DynamoDB answers");
+}
+
+/// Prints what each step took and cost; whether it costs the same at each size.
+fn report(systems: &[System]) -> ExitCode {
+    let mut is_same = true;
+    print!("\n| median, ms |");
+    systems
+        .iter()
+        .for_each(|system| print!(" {} |", system.size));
+    println!(
+        " calls, with their units |\n|---|{}---|",
+        "---|".repeat(systems.len())
+    );
+    for step in STEPS {
+        print!("| {step} |");
+        for system in systems {
+            print!(" {:.2} |", median(&system.millis[step]));
+        }
+        let bills = &systems[0].bills[step];
+        is_same &= bills.len() == 1 && systems.iter().all(|system| system.bills[step] == *bills);
+        for system in systems.iter().take(if is_same { 1 } else { systems.len() }) {
+            for bill in &system.bills[step] {
+                let calls: Vec<_> = bill
+                    .iter()
+                    .map(|(call, units)| format!("{call} {units}"))
+                    .collect();
+                print!(" {} |", calls.join(", "));
+            }
+        }
+        println!();
+    }
+    if is_same {
+        ExitCode::SUCCESS
+    } else {
+        println!("a step costs other calls or units at one size than at another");
+        ExitCode::FAILURE
+    }
+}
