@@ -408,6 +408,12 @@ mod tests {
         min_length: 15,
         min_score: 3,
     };
+    const CHEAP: HashParams = HashParams {
+        memory_kib: 64,
+        iterations: 1,
+        parallelism: 1,
+        format: HashFormat::Phc,
+    };
 
     fn weaknesses(password: &str) -> Vec<Weakness> {
         let email = EmailAddress::parse("ada.king@example.com").expect("valid");
@@ -525,13 +531,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_of_a_password_stays_in_the_memory_of_its_hash() {
-        let params = HashParams {
-            memory_kib: 64,
-            iterations: 1,
-            parallelism: 1,
-            format: HashFormat::Phc,
-        };
-        let hasher = PasswordHasher::new(params).expect("valid costs");
+        let hasher = PasswordHasher::new(CHEAP).expect("valid costs");
         let password = Arc::new(Password::new("correct horse battery staple"));
         hasher
             .hash(password.clone(), &mut SysRng)
@@ -539,7 +539,7 @@ mod tests {
             .expect("hashes");
         // It is locked until it is zeroed.
         let memory = hasher.memory.lock().expect("no panic");
-        assert_eq!(memory.len(), 64);
+        assert_eq!(memory.len(), CHEAP.memory_kib as usize);
         assert!(
             memory
                 .iter()
@@ -550,13 +550,7 @@ mod tests {
 
     #[tokio::test]
     async fn composed_and_decomposed_letters_are_the_same_password() {
-        let params = HashParams {
-            memory_kib: 64,
-            iterations: 1,
-            parallelism: 1,
-            format: HashFormat::Phc,
-        };
-        let hasher = PasswordHasher::new(params).expect("valid costs");
+        let hasher = PasswordHasher::new(CHEAP).expect("valid costs");
         let hash = hasher
             .hash(Arc::new(Password::new("caf\u{e9} au lait")), &mut SysRng)
             .await
