@@ -341,7 +341,7 @@ impl PasswordHasher {
         rng.try_fill_bytes(&mut salt)
             .map_err(|error| HashError::Random(error.to_string()))?;
         let hasher = self.clone();
-        let (sender, hashed) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         tokio::task::spawn_blocking(move || {
             let mut memory = hasher.memory.lock().unwrap_or_else(PoisonError::into_inner);
             let hash = hasher.hash_in(&mut memory, &password, &salt);
@@ -351,7 +351,7 @@ impl PasswordHasher {
             let _ = sender.send(hash);
             memory.iter_mut().for_each(Zeroize::zeroize);
         });
-        hashed.await.map_err(HashError::Thread)?
+        receiver.await.map_err(HashError::Thread)?
     }
 
     fn hash_in(

@@ -220,9 +220,9 @@ async fn fill(app: &TestApp, table: &str, rows: impl Iterator<Item = Row>) {
 fn report(systems: &[System]) -> ExitCode {
     let mut is_same = true;
     print!("\n| median, ms |");
-    systems
-        .iter()
-        .for_each(|system| print!(" {} |", system.size));
+    for system in systems {
+        print!(" {} |", system.size);
+    }
     println!(
         " calls, with their units |\n|---|{}---|",
         "---|".repeat(systems.len())
