@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo bench -p tests --bench scale                  # a thousand, a hundred thousand, a million
-//! cargo bench -p tests --bench scale -- 1000 20000    # as many as one likes
+//! cargo bench -p tests --bench scale -- 1000 20000    # others, from 320 on
 //! ```
 //!
 //! One system for each size, each with as many outstanding links as users, on the embedded
@@ -20,7 +20,7 @@ use std::{
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream};
-use rand::{TryRng, rngs::SysRng};
+use rand::rngs::SysRng;
 use shared::token::ResetToken;
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
@@ -55,30 +55,38 @@ async fn main() -> ExitCode {
     };
     let mut systems = Vec::new();
     for size in sizes {
+        assert!(size >= WARM_UP + RESETS, "each reset is another user's");
         systems.push(Box::pin(System::fill(size)).await);
     }
+    let mut bills: BTreeMap<&str, Vec<Bill>> = BTreeMap::new();
     for number in 0..WARM_UP + RESETS {
-        if number == WARM_UP {
-            systems.iter_mut().for_each(System::forget);
-        }
         for step in STEPS {
             for system in &mut systems {
-                Box::pin(system.take(step, number)).await;
+                let (millis, bill) = Box::pin(system.take(step, number)).await;
+                if number >= WARM_UP {
+                    system.millis.entry(step).or_default().push(millis);
+                }
+                let bills = bills.entry(step).or_default();
+                if !bills.contains(&bill) {
+                    bills.push(bill);
+                }
             }
         }
     }
-    report(&systems)
+    report(&systems, &bills)
 }
+
+/// The calls of a step, each with the capacity units that it consumed.
+type Bill = Vec<(String, f64)>;
 
 /// A system with many users.
 struct System {
     size: u32,
     app: TestApp,
+    /// Whose reset it is, and the token of their mail.
     email: String,
     token: String,
     millis: BTreeMap<&'static str, Vec<f64>>,
-    /// Each set of calls, with their units, that a step has cost.
-    bills: BTreeMap<&'static str, Vec<Vec<(String, f64)>>>,
 }
 
 impl System {
@@ -87,11 +95,11 @@ impl System {
         let start = Instant::now();
         let builder = TestApp::builder().with_cheap_hashes().without_budget();
         let app = builder.by_hand().user(user(&address(0))).start().await;
-        let soon = TimeDelta::hours(24);
-        app.plant(&address(0), at(0), at(0) + soon).await;
+        let expires_at = at(0) + TimeDelta::hours(24);
+        app.plant(&address(0), at(0), expires_at).await;
         let [user_row, token_row] = [row(&app, "users").await, row(&app, "tokens").await];
         let users = (1..size).map(|number| with_email(&user_row, number));
-        fill(&app, "users", users).await;
+        put_all(&app, "users", users).await;
         let links = (1..size).map(|number| {
             let token = ResetToken::generate(&mut SysRng).expect("the system's generator works");
             let digest = AttributeValue::S(token.digest().as_str().to_owned());
@@ -99,7 +107,7 @@ impl System {
             row.insert("token_digest".to_owned(), digest);
             row
         });
-        fill(&app, "tokens", links).await;
+        put_all(&app, "tokens", links).await;
         app.dynamodb.meter();
         println!(
             "{size} users filled in {:.0} s",
@@ -111,20 +119,14 @@ impl System {
             email: String::new(),
             token: String::new(),
             millis: BTreeMap::new(),
-            bills: BTreeMap::new(),
         }
     }
 
-    fn forget(&mut self) {
-        self.millis.clear();
-        self.bills.clear();
-    }
-
-    /// One step of the reset `number`, of an account chosen at its first.
-    async fn take(&mut self, step: &'static str, number: u32) {
-        if step == STEPS[0] {
-            let chance = SysRng.try_next_u32().expect("the system's generator works");
-            self.email = address(chance % self.size);
+    /// One step of the reset `number`: milliseconds and bill. No two resets are of one account,
+    /// whose row grows with what has become of its mails.
+    async fn take(&mut self, step: &str, number: u32) -> (f64, Bill) {
+        if step == "request" {
+            self.email = address(number * (self.size / (WARM_UP + RESETS)));
             self.app.secrets.add(&self.email);
         }
         let (app, email) = (&self.app, &self.email);
@@ -146,14 +148,9 @@ impl System {
             let mails = app.mails_to(email);
             self.token = app.link_in(mails.last().expect("a mail")).token;
         }
-        self.millis.entry(step).or_default().push(millis);
         let (calls, units) = (app.dynamodb.take_targets(), app.dynamodb.take_units());
         assert_eq!(calls.len(), units.len(), "every call says what it costs");
-        let bill = calls.into_iter().zip(units).collect();
-        let bills = self.bills.entry(step).or_default();
-        if !bills.contains(&bill) {
-            bills.push(bill);
-        }
+        (millis, calls.into_iter().zip(units).collect())
     }
 }
 
@@ -191,7 +188,7 @@ fn with_email(row: &Row, number: u32) -> Row {
 }
 
 /// Puts `rows` into `table`.
-async fn fill(app: &TestApp, table: &str, rows: impl Iterator<Item = Row>) {
+async fn put_all(app: &TestApp, table: &str, rows: impl Iterator<Item = Row>) {
     let write = |row| {
         let put = PutRequest::builder().set_item(Some(row)).build();
         WriteRequest::builder()
@@ -217,8 +214,7 @@ async fn fill(app: &TestApp, table: &str, rows: impl Iterator<Item = Row>) {
 }
 
 /// Prints what each step took and cost; whether it costs the same at each size.
-fn report(systems: &[System]) -> ExitCode {
-    let mut is_same = true;
+fn report(systems: &[System], bills: &BTreeMap<&str, Vec<Bill>>) -> ExitCode {
     print!("\n| median, ms |");
     for system in systems {
         print!(" {} |", system.size);
@@ -232,20 +228,16 @@ fn report(systems: &[System]) -> ExitCode {
         for system in systems {
             print!(" {:.2} |", median(&system.millis[step]));
         }
-        let bills = &systems[0].bills[step];
-        is_same &= bills.len() == 1 && systems.iter().all(|system| system.bills[step] == *bills);
-        for system in systems.iter().take(if is_same { 1 } else { systems.len() }) {
-            for bill in &system.bills[step] {
-                let calls: Vec<_> = bill
-                    .iter()
-                    .map(|(call, units)| format!("{call} {units}"))
-                    .collect();
-                print!(" {} |", calls.join(", "));
-            }
+        for bill in &bills[step] {
+            let calls: Vec<_> = bill
+                .iter()
+                .map(|(call, units)| format!("{call} {units}"))
+                .collect();
+            print!(" {} |", calls.join(", "));
         }
         println!();
     }
-    if is_same {
+    if bills.values().all(|bills| bills.len() == 1) {
         ExitCode::SUCCESS
     } else {
         println!("a step costs other calls or units at one size than at another");
