@@ -2,6 +2,7 @@
 //! to.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -118,7 +119,10 @@ struct State {
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Mutex<Vec<Call>>,
     rule: Mutex<Rule>,
+    /// How many calls were delayed so far.
     delayed: AtomicUsize,
+    /// Those of them, counted from zero, that have not gone through.
+    late: Mutex<BTreeSet<usize>>,
     is_metered: AtomicBool,
     units: Mutex<Vec<f64>>,
 }
@@ -136,6 +140,7 @@ impl Wire {
             calls: Mutex::default(),
             rule: Mutex::new(Box::new(|_| Fate::Pass)),
             delayed: AtomicUsize::new(0),
+            late: Mutex::default(),
             is_metered: AtomicBool::new(false),
             units: Mutex::default(),
         });
@@ -159,9 +164,16 @@ impl Wire {
         self.rule(|_| Fate::Pass);
     }
 
-    /// Waits until every call that was delayed has gone through.
+    /// Waits until every call that was delayed so far has gone through, whatever others are delayed
+    /// meanwhile.
     pub async fn settle(&self) {
-        let look = async || (self.state.delayed.load(Ordering::SeqCst) == 0).then_some(());
+        let end = self.state.delayed.load(Ordering::SeqCst);
+        let is_through = || {
+            lock(&self.state.late)
+                .first()
+                .is_none_or(|&first| first >= end)
+        };
+        let look = async || is_through().then_some(());
         crate::eventually("the delayed calls to go through", look).await;
     }
 
@@ -268,12 +280,17 @@ async fn answer(
             forward(&state, request).await.map(|_| Response::new(body))
         }
         Fate::Delay(time) => {
-            state.delayed.fetch_add(1, Ordering::SeqCst);
+            let number = {
+                let mut late = lock(&state.late);
+                let number = state.delayed.fetch_add(1, Ordering::SeqCst);
+                late.insert(number);
+                number
+            };
             // A task of its own, since this one ends with the caller's connection.
             let late = tokio::spawn(async move {
                 tokio::time::sleep(time).await;
                 let answer = forward(&state, request).await;
-                state.delayed.fetch_sub(1, Ordering::SeqCst);
+                lock(&state.late).remove(&number);
                 answer
             });
             late.await.unwrap_or(Err(Cut))
@@ -334,5 +351,36 @@ fn consumed_units(answer: &[u8]) -> Option<f64> {
         Value::Null => None,
         Value::Array(tables) => tables.iter().map(units).sum(),
         table => units(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_delayed_meanwhile_keeps_nothing_from_settling() {
+        // Nobody is behind it: the calls go through to an error.
+        let wire = Wire::start("http://127.0.0.1:9").await;
+        let mut delays = [Duration::from_millis(100), crate::PATIENCE * 2].into_iter();
+        wire.rule(move |_| Fate::Delay(delays.next().expect("two calls")));
+        let call = async |number| {
+            let mut stream = TcpStream::connect(wire.address).await.expect("it listens");
+            let call = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(call).await.expect("it reads");
+            let is_seen = async || (wire.calls().len() == number).then_some(());
+            crate::eventually("the call", is_seen).await;
+            stream
+        };
+        let _first = call(1).await;
+        let ((), _second) = tokio::join!(wire.settle(), call(2));
+        assert_eq!(wire.calls().len(), 2);
+        let late = lock(&wire.state.late);
+        assert!(
+            late.iter().eq(&[1]),
+            "not settled, or not delayed: {late:?}"
+        );
     }
 }
