@@ -12,7 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    env, fs,
+    fs,
     path::Path,
     pin::pin,
     process::ExitCode,
@@ -71,7 +71,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
+    let arguments = tests::arguments();
     let (mode, each) = match arguments.as_slice() {
         [mode] => (mode.as_str(), EACH),
         [mode, each] => (mode.as_str(), each.parse().expect("a number of requests")),

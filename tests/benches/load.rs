@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_mins(20);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut arguments = env::args().skip(1).filter(|argument| argument != "--bench");
+    let mut arguments = tests::arguments().into_iter();
     let mut number = |default: u32| {
         let given = arguments.next().map(|text| text.parse());
         given.unwrap_or(Ok(default)).expect("a number")

@@ -12,7 +12,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    env,
     process::ExitCode,
     time::Instant,
 };
@@ -43,16 +42,13 @@ type Row = HashMap<String, AttributeValue>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let given: Vec<u32> = env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
+    let given = tests::arguments().into_iter();
+    let mut sizes: Vec<u32> = given
         .map(|text| text.parse().expect("a number of users"))
         .collect();
-    let sizes = if given.is_empty() {
-        SIZES.to_vec()
-    } else {
-        given
-    };
+    if sizes.is_empty() {
+        sizes = SIZES.to_vec();
+    }
     let mut systems = Vec::new();
     for size in sizes {
         assert!(size >= WARM_UP + RESETS, "each reset is another user's");
