@@ -2,12 +2,11 @@
 //! to.
 
 use std::{
-    collections::BTreeSet,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -21,7 +20,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, sync::Notify, task::AbortHandle};
 
 /// The call that sends a mail.
 pub const SEND_EMAIL: &str = "POST /v2/email/outbound-emails";
@@ -119,10 +118,8 @@ struct State {
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Mutex<Vec<Call>>,
     rule: Mutex<Rule>,
-    /// How many calls were delayed so far.
-    delayed: AtomicUsize,
-    /// Those of them, counted from zero, that have not gone through.
-    late: Mutex<BTreeSet<usize>>,
+    /// Each call that was delayed so far.
+    delayed: Mutex<Vec<AbortHandle>>,
     is_metered: AtomicBool,
     units: Mutex<Vec<f64>>,
 }
@@ -139,8 +136,7 @@ impl Wire {
             client: Client::builder(TokioExecutor::new()).build_http(),
             calls: Mutex::default(),
             rule: Mutex::new(Box::new(|_| Fate::Pass)),
-            delayed: AtomicUsize::new(0),
-            late: Mutex::default(),
+            delayed: Mutex::default(),
             is_metered: AtomicBool::new(false),
             units: Mutex::default(),
         });
@@ -167,13 +163,8 @@ impl Wire {
     /// Waits until every call that was delayed so far has gone through, whatever others are delayed
     /// meanwhile.
     pub async fn settle(&self) {
-        let end = self.state.delayed.load(Ordering::SeqCst);
-        let is_through = || {
-            lock(&self.state.late)
-                .first()
-                .is_none_or(|&first| first >= end)
-        };
-        let look = async || is_through().then_some(());
+        let delayed = lock(&self.state.delayed).clone();
+        let look = async || delayed.iter().all(AbortHandle::is_finished).then_some(());
         crate::eventually("the delayed calls to go through", look).await;
     }
 
@@ -280,19 +271,15 @@ async fn answer(
             forward(&state, request).await.map(|_| Response::new(body))
         }
         Fate::Delay(time) => {
-            let number = {
-                let mut late = lock(&state.late);
-                let number = state.delayed.fetch_add(1, Ordering::SeqCst);
-                late.insert(number);
-                number
-            };
             // A task of its own, since this one ends with the caller's connection.
-            let late = tokio::spawn(async move {
-                tokio::time::sleep(time).await;
-                let answer = forward(&state, request).await;
-                lock(&state.late).remove(&number);
-                answer
+            let late = tokio::spawn({
+                let state = state.clone();
+                async move {
+                    tokio::time::sleep(time).await;
+                    forward(&state, request).await
+                }
             });
+            lock(&state.delayed).push(late.abort_handle());
             late.await.unwrap_or(Err(Cut))
         }
         Fate::Hold(go) => {
@@ -377,10 +364,10 @@ mod tests {
         let _first = call(1).await;
         let ((), _second) = tokio::join!(wire.settle(), call(2));
         assert_eq!(wire.calls().len(), 2);
-        let late = lock(&wire.state.late);
-        assert!(
-            late.iter().eq(&[1]),
-            "not settled, or not delayed: {late:?}"
-        );
+        let are_through = lock(&wire.state.delayed)
+            .iter()
+            .map(AbortHandle::is_finished)
+            .collect::<Vec<_>>();
+        assert_eq!(are_through, [true, false]);
     }
 }
