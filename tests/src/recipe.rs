@@ -7,10 +7,10 @@ use shared::{
     tables::{User, Users},
 };
 
-/// The hash of a password that nobody has.
+/// Hash of a random password, verified for unknown addresses so that they take as long.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$0xIFxqMxp9F9FfTr2xwkbw$/tPxb4aS6oHd/+TtxhX/G3ysheyRDUhjtlU1LV1lJA4";
 
-/// The user whose address and password these are.
+/// Returns the user, or `None` if the address or password is wrong.
 pub async fn sign_in(users: &Users, email: &str, password: &str) -> Result<Option<User>, AwsError> {
     let user = match EmailAddress::parse(email) {
         Ok(email) => users.get(&email).await?,
@@ -21,7 +21,7 @@ pub async fn sign_in(users: &Users, email: &str, password: &str) -> Result<Optio
     Ok(user.filter(|user| is_right && user.is_active))
 }
 
-/// Whether a session that began in `epoch` is still one.
+/// Returns whether a session that began in `epoch` is still valid.
 pub async fn holds(users: &Users, email: &EmailAddress, epoch: i64) -> Result<bool, AwsError> {
     let user = users.get(email).await?;
     Ok(user.is_some_and(|user| user.is_active && user.session_epoch == epoch))
