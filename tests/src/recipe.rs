@@ -7,7 +7,7 @@ use shared::{
     tables::{User, Users},
 };
 
-/// Hash of a random password, verified for unknown addresses so that they take as long.
+/// Hash of a random password, verified for unknown addresses to keep the timing equal.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$0xIFxqMxp9F9FfTr2xwkbw$/tPxb4aS6oHd/+TtxhX/G3ysheyRDUhjtlU1LV1lJA4";
 
 /// Returns the user, or `None` if the address or password is wrong.
