@@ -10,6 +10,7 @@ pub(crate) mod deployed;
 mod guard;
 mod list;
 mod pages;
+pub mod refusals;
 mod sessions;
 mod sign_in;
 mod tries;
@@ -32,33 +33,37 @@ use shared::{
     tables::{Outbox, Tokens, Users},
 };
 
-use self::{guard::Admin, pages::Frame, sessions::Sessions, tries::Tries};
-use crate::{inbox::Inbox, refusals::Refusals};
+use self::{guard::Admin, pages::Frame, refusals::Refusals, sessions::Sessions, tries::Tries};
 
 /// No form of the panel is longer.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// What the panel works on and by.
-pub(crate) struct Settings {
-    pub(crate) dynamodb: DynamoDb,
-    pub(crate) tables: TableNames,
-    /// What the mailer lets an account have.
-    pub(crate) budget: MailBudget,
-    /// What a hash costs here, so that an address without one costs the same.
-    pub(crate) hashing: HashParams,
-    /// The port that browsers see it on.
-    pub(crate) port: u16,
-    /// Which system it is about, for people.
-    pub(crate) place: String,
-    /// What only the local system knows.
-    pub(crate) local: Option<Records>,
-    pub(crate) now: fn() -> DateTime<Utc>,
+/// Settings of the panel.
+pub struct Settings {
+    /// Client of the tables.
+    pub dynamodb: DynamoDb,
+    /// The tables.
+    pub tables: TableNames,
+    /// The mailer's budget for an account.
+    pub budget: MailBudget,
+    /// Parameters of password hashes, so that an unknown address costs as much as a known one.
+    pub hashing: HashParams,
+    /// The port on which browsers see the panel.
+    pub port: u16,
+    /// Name of the system that the panel shows.
+    pub place: String,
+    /// What only the local system records.
+    pub local: Option<LocalRecords>,
+    /// Returns the current time.
+    pub now: fn() -> DateTime<Utc>,
 }
 
-/// What the local system keeps beside its tables.
-pub(crate) struct Records {
-    pub(crate) inbox: Inbox,
-    pub(crate) refusals: Option<Refusals>,
+/// What the local system records in addition to its tables.
+pub struct LocalRecords {
+    /// Returns when each email in the inbox was sent.
+    pub sent_at: Box<dyn Fn() -> Vec<DateTime<Utc>> + Send + Sync>,
+    /// Refused requests, if they are counted.
+    pub refusals: Option<Refusals>,
 }
 
 /// What the handlers share.
@@ -71,7 +76,7 @@ struct Panel {
     dummy_hash: String,
     hosts: [String; 2],
     place: String,
-    local: Option<Records>,
+    local: Option<LocalRecords>,
     now: fn() -> DateTime<Utc>,
     sessions: Mutex<Sessions>,
     tries: Mutex<Tries>,
@@ -137,7 +142,7 @@ fn dummy_hash(costs: HashParams) -> String {
 }
 
 /// The panel.
-pub(crate) fn router(settings: Settings) -> Router {
+pub fn router(settings: Settings) -> Router {
     let panel = Arc::new(Panel::new(settings));
     Router::new()
         .route("/admin", get(async || Redirect::to("/admin/")))

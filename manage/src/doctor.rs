@@ -10,7 +10,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use shared::{
@@ -19,23 +19,25 @@ use shared::{
 };
 
 use crate::{
-    cli::{Output, OutputArgs, print_json},
-    exit::Outcome,
-    local, runserver,
-    session::{DatabaseArgs, Session},
+    address_arg::AddressArg,
+    database::OpenEmbedded,
+    defaults,
+    exit::ExitStatus,
+    output::{OutputArgs, OutputFormat, print_json},
+    workspace::{DatabaseArgs, Workspace},
 };
 
 /// The options of `doctor`.
 #[derive(Args)]
-pub(crate) struct DoctorArgs {
+pub struct DoctorArgs {
     /// Look also at what keeps mail from this address
     #[arg(long, value_name = "ADDRESS")]
-    address: Option<String>,
+    address: Option<AddressArg>,
     /// The port of the API of a running `runserver`
-    #[arg(long, default_value_t = runserver::API_PORT, value_name = "PORT")]
+    #[arg(long, default_value_t = defaults::API_PORT, value_name = "PORT")]
     port: u16,
     /// The port of its SES
-    #[arg(long, default_value_t = runserver::SES_PORT, value_name = "PORT")]
+    #[arg(long, default_value_t = defaults::SES_PORT, value_name = "PORT")]
     ses_port: u16,
     #[command(flatten)]
     database: DatabaseArgs,
@@ -119,40 +121,32 @@ impl Finding {
 }
 
 /// Looks at everything and prints what was found.
-pub(crate) async fn run(args: DoctorArgs) -> Result<Outcome> {
-    let address = match &args.address {
-        None => None,
-        Some(text) => match EmailAddress::parse(text) {
-            Ok(address) => Some(address),
-            Err(_) => bail!("{text:?} is not an e-mail address"),
-        },
-    };
-    let session = args.database.open().await?;
-    // On AWS nothing stands in for a setting that is missing.
-    let defaults = if session.is_aws {
+pub(crate) async fn run(args: DoctorArgs, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
+    let address = args.address.map(|address| address.canonical);
+    let workspace = args.database.open(open_embedded).await?;
+    // On AWS a missing setting has no default.
+    let defaults = if workspace.connection.is_aws {
         BTreeMap::new()
     } else {
-        local::defaults(args.port, args.ses_port)
+        defaults::settings(args.port, args.ses_port)
     };
-    let lookup = |name: &str| {
-        let set = session.setting(name).filter(|value| !value.is_empty());
-        set.or_else(|| defaults.get(name).cloned())
-    };
-    let findings = examine(&session, &Environment::new(&lookup), address.as_ref()).await;
-    session.finish(Ok(())).await?;
-    print(&findings, args.output.output)?;
+    let findings = workspace.run(async |workspace| {
+        let lookup = |name: &str| {
+            let set = workspace.setting(name).filter(|value| !value.is_empty());
+            set.or_else(|| defaults.get(name).cloned())
+        };
+        Ok(examine(workspace, &Environment::new(&lookup), address.as_ref()).await)
+    });
+    let findings = findings.await?;
+    print(&findings, args.output.format)?;
     let is_well = findings
         .iter()
         .all(|finding| finding.state != State::Problem);
-    Ok(if is_well {
-        Outcome::Done
-    } else {
-        Outcome::NotAllWell
-    })
+    Ok(ExitStatus::done_if(is_well))
 }
 
 async fn examine(
-    session: &Session,
+    workspace: &Workspace,
     env: &Environment<'_>,
     address: Option<&EmailAddress>,
 ) -> Vec<Finding> {
@@ -162,16 +156,16 @@ async fn examine(
         settings("confirm", ConfirmSettings::read(env).map(drop)),
         settings("mailer", mailer.clone().map(drop)),
     ];
-    findings.extend(tables::examine(session).await);
-    let ses = mail::client(&session.connection.config, env);
+    findings.extend(tables::examine(workspace).await);
+    let ses = mail::client(&workspace.connection.config, env);
     findings.extend(mail::account(&ses).await);
     if let Ok(mailer) = &mailer {
         findings.extend(mail::sender(&ses, mailer, env).await);
-        findings.push(link::examine(&mailer.reset_url, session.is_aws).await);
+        findings.push(link::examine(&mailer.reset_url, workspace.connection.is_aws).await);
     }
     if let Some(address) = address {
         findings.push(mail::suppression(&ses, address).await);
-        findings.push(account::examine(session, env, address).await);
+        findings.push(account::examine(workspace, env, address).await);
     }
     findings
 }
@@ -188,8 +182,8 @@ fn settings(function: &str, read: Result<(), SettingError>) -> Finding {
     }
 }
 
-fn print(findings: &[Finding], output: Output) -> Result<()> {
-    if output == Output::Json {
+fn print(findings: &[Finding], output: OutputFormat) -> Result<()> {
+    if output == OutputFormat::Json {
         return print_json(&findings.iter().map(Finding::to_json).collect());
     }
     for Finding {

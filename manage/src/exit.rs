@@ -2,47 +2,50 @@
 
 use std::{io, process::ExitCode};
 
-/// What `--help` says about it.
-pub(crate) const HELP: &str = "\
-Exit codes: 0 done; 1 failed; 2 the command line is wrong; 3 done, but not all is well; \
-4 what was named is not there: a user, a table, a stack.";
+use anyhow::Result;
 
-/// A command that did its work.
+/// The exit codes, for `--help`.
+pub const HELP: &str = "\
+Exit codes: 0 done; 1 failed; 2 invalid command line; 3 done, with problems; \
+4 not found: a user, a table or a stack.";
+
+/// The result of a command that completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// All is well.
+pub enum ExitStatus {
+    /// Everything is in order.
     Done,
-    /// It says what is not.
-    NotAllWell,
+    /// The command printed what is not.
+    Problems,
 }
 
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::SUCCESS,
-            Outcome::NotAllWell => Self::from(3),
+impl ExitStatus {
+    /// Returns `Done` unless there are problems.
+    pub(crate) fn done_if(is_well: bool) -> Self {
+        if is_well { Self::Done } else { Self::Problems }
+    }
+}
+
+/// A user, table or stack that does not exist. The text says which, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotFound(pub String);
+
+/// Prints the error of a failed command and returns the exit code.
+#[must_use]
+pub fn code(result: Result<ExitStatus>) -> ExitCode {
+    match result {
+        Ok(ExitStatus::Done) => ExitCode::SUCCESS,
+        Ok(ExitStatus::Problems) => ExitCode::from(3),
+        // The reader closed the pipe, like `| head`.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<NotFound>() { 4 } else { 1 })
         }
     }
 }
 
-/// What was named is not there: a sentence that says what, and what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Missing(pub String);
-
-/// Whether whoever read standard output has gone.
-#[must_use]
-pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// The exit code of a command that failed with `error`.
-#[must_use]
-pub fn failure(error: &anyhow::Error) -> ExitCode {
-    if error.is::<Missing>() {
-        ExitCode::from(4)
-    } else {
-        ExitCode::FAILURE
-    }
 }

@@ -1,25 +1,41 @@
-//! The operator's command, and the whole system on one machine.
-//!
-//! The functions are the ones that Lambda runs; what AWS would provide around them is here in
-//! small: the gateway, DynamoDB and its stream, SES.
+//! The operator's commands and the admin panel.
 
-mod admin;
+pub mod accounts;
+pub mod address_arg;
+pub mod admin;
 pub mod cli;
 pub mod database;
-pub mod demo;
+pub mod defaults;
 mod doctor;
 pub mod exit;
-pub mod gateway;
-pub mod inbox;
-pub mod local;
-pub mod pump;
-pub mod refusals;
-pub mod runserver;
-mod ses;
-mod session;
-mod simulator;
+pub mod migrate;
+mod output;
+mod prompt;
+mod schema;
+pub mod server;
 mod stack;
-pub mod tables;
+pub mod stream_record;
 mod transfer;
 mod unsent;
-pub mod users;
+mod user_commands;
+mod workspace;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use rand::{TryRng, rngs::SysRng};
+
+/// Returns the current time.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge, where the time is read"
+)]
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+/// Returns 128 random bits in hexadecimal.
+pub fn random_hex() -> Result<String> {
+    let (high, low) = (SysRng.try_next_u64()?, SysRng.try_next_u64()?);
+    Ok(format!("{high:016x}{low:016x}"))
+}

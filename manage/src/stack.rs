@@ -13,7 +13,7 @@ use aws_sdk_cloudformation::{
 use aws_types::{SdkConfig, region::Region};
 use shared::aws::AwsError;
 
-use crate::exit::Missing;
+use crate::exit::NotFound;
 
 /// The outputs that are settings and that every stack has.
 const TABLES: [(&str, &str); 3] = [
@@ -63,7 +63,7 @@ fn place(config: &SdkConfig, name: &str) -> String {
 }
 
 fn missing(place: &str) -> anyhow::Error {
-    Missing(format!(
+    NotFound(format!(
         "there is no {place}; give --stack the name that `sam deploy` was given, and set \
          AWS_REGION and AWS_PROFILE to where that was"
     ))

@@ -13,16 +13,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    exit::Outcome,
-    session::{DatabaseArgs, Session},
-    tables, users,
+    accounts,
+    database::OpenEmbedded,
+    exit::ExitStatus,
+    migrate, now, schema,
+    workspace::{DatabaseArgs, Workspace},
 };
 
 use self::{
@@ -37,7 +38,7 @@ const WAITING: usize = 4 * write::BATCH;
 
 /// The options of `users import`.
 #[derive(Args)]
-pub(crate) struct ImportArgs {
+pub struct ImportArgs {
     /// Users as JSON lines, CSV with a header, a JSON array, or Django's `dumpdata`
     file: PathBuf,
     /// The form of the file, where its first character does not tell
@@ -86,7 +87,7 @@ struct Counts {
 }
 
 /// Takes the users of a file into the table.
-pub(crate) async fn import(args: ImportArgs, now: DateTime<Utc>) -> Result<Outcome> {
+pub(crate) async fn import(args: ImportArgs, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
     let ImportArgs {
         file,
         format,
@@ -97,28 +98,30 @@ pub(crate) async fn import(args: ImportArgs, now: DateTime<Utc>) -> Result<Outco
         database,
     } = args;
     let format = read::check(&file, format, &row::names(&fields, "email"))?;
-    let session = database.open().await?;
-    let work = async {
-        prepare(&session).await?;
-        let reader = Reader::new(&session.names.users, &fields, &model, now);
+    let workspace = database.open(open_embedded).await?;
+    let import = workspace.run(async |workspace| {
+        prepare(workspace).await?;
+        let now = now();
+        let reader = Reader::new(&workspace.names.users, &fields, &model, now);
         let report = Report::create(refused.unwrap_or_else(|| beside(&file)))?;
-        let client = session.connection.client.clone();
-        let writer = Writer::new(client, session.names.users.name.clone(), overwrite, now);
+        let client = workspace.connection.client.clone();
+        let writer = Writer::new(client, workspace.names.users.name.clone(), overwrite, now);
         transfer(&file, format, reader, writer, report).await
-    };
-    let work = work.await;
-    session.finish(work).await
+    });
+    import.await
 }
 
 /// The users table as it has to be, before anything is read.
-async fn prepare(session: &Session) -> Result<()> {
-    let (client, names) = (&session.connection.client, &session.names);
-    users::require_own_key(&names.users)?;
-    if session.is_aws {
-        session.require(&names.users.name).await?;
-        return tables::check_users(client, names).await;
+async fn prepare(workspace: &Workspace) -> Result<()> {
+    let (client, names) = (&workspace.connection.client, &workspace.names);
+    accounts::require_email_key(&names.users)?;
+    if workspace.connection.is_aws {
+        workspace.require(&names.users.name).await?;
+        return schema::check_users(client, names).await;
     }
-    tables::migrate(client, names).await.map(drop)
+    migrate::create_missing_tables(client, names)
+        .await
+        .map(drop)
 }
 
 fn beside(file: &Path) -> PathBuf {
@@ -135,7 +138,7 @@ async fn transfer(
     mut reader: Reader,
     mut writer: Writer,
     mut report: Report,
-) -> Result<Outcome> {
+) -> Result<ExitStatus> {
     let bar = progress(file)?;
     let input = bar.wrap_read(File::open(file)?);
     let (sender, mut rows) = mpsc::channel::<Numbered<Row>>(WAITING);
@@ -165,11 +168,7 @@ async fn transfer(
         "not all of the file was read; the same command once more goes on: what is there is \
          passed over",
     )?;
-    Ok(if refused == 0 {
-        Outcome::Done
-    } else {
-        Outcome::NotAllWell
-    })
+    Ok(ExitStatus::done_if(refused == 0))
 }
 
 /// A bar on standard error, which is not drawn where that is no terminal.

@@ -17,10 +17,12 @@ use serde_json::Value;
 use shared::{aws::AwsError, tables::Outbox};
 
 use crate::{
-    cli::{Output, OutputArgs, print_json},
-    exit::{Missing, Outcome},
-    pump::lambda_record,
-    session::{DatabaseArgs, Session},
+    database::OpenEmbedded,
+    exit::{ExitStatus, NotFound},
+    now,
+    output::{OutputArgs, OutputFormat, print_json},
+    stream_record::lambda_record,
+    workspace::{DatabaseArgs, Workspace},
 };
 
 /// Where the stack's queue is, from its output `UnsentMailQueueUrl`.
@@ -32,7 +34,7 @@ const HIDDEN_SECONDS: i32 = 300;
 
 /// What to do about mail that could not be sent.
 #[derive(Subcommand)]
-pub(crate) enum Unsent {
+pub enum UnsentCommand {
     /// List what is in the queue of unsent mail
     List(UnsentArgs),
     /// Put what the queue names into the outbox again, and take it off the queue
@@ -40,7 +42,7 @@ pub(crate) enum Unsent {
 }
 
 #[derive(Args)]
-pub(crate) struct UnsentArgs {
+pub struct UnsentArgs {
     /// The queue; else that of the stack
     #[arg(long, value_name = "URL")]
     queue_url: Option<String>,
@@ -107,43 +109,40 @@ impl State {
 }
 
 /// Does it; not all is well where a mail cannot be sent any more.
-pub(crate) async fn run(command: Unsent, now: DateTime<Utc>) -> Result<Outcome> {
+pub(crate) async fn run(command: UnsentCommand, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
     let (args, is_redrive) = match command {
-        Unsent::List(args) => (args, false),
-        Unsent::Redrive(args) => (args, true),
+        UnsentCommand::List(args) => (args, false),
+        UnsentCommand::Redrive(args) => (args, true),
     };
-    let session = args.database.open().await?;
-    let work = work(&session, args.queue_url, is_redrive, now).await;
-    let lines = session.finish(work).await?;
-    print(&lines, args.output.output)?;
+    let workspace = args.database.open(open_embedded).await?;
+    let work =
+        workspace.run(async |workspace| work(workspace, args.queue_url, is_redrive, now()).await);
+    let lines = work.await?;
+    print(&lines, args.output.format)?;
     let is_well = |line: &Line| matches!(line.state, State::Waiting | State::Redriven);
-    Ok(if lines.iter().all(is_well) {
-        Outcome::Done
-    } else {
-        Outcome::NotAllWell
-    })
+    Ok(ExitStatus::done_if(lines.iter().all(is_well)))
 }
 
 async fn work(
-    session: &Session,
+    workspace: &Workspace,
     queue_url: Option<String>,
     is_redrive: bool,
     now: DateTime<Utc>,
 ) -> Result<Vec<Line>> {
-    let url = queue_url.or_else(|| session.setting(QUEUE_URL));
+    let url = queue_url.or_else(|| workspace.setting(QUEUE_URL));
     let url = url.ok_or_else(|| {
-        Missing("no queue is named; give the stack's name with --stack, or --queue-url".to_owned())
+        NotFound("no queue is named; give the stack's name with --stack, or --queue-url".to_owned())
     })?;
     let queue = Queue {
-        sqs: Sqs::new(&session.connection.config),
+        sqs: Sqs::new(&workspace.connection.config),
         url,
     };
     let messages = queue.receive().await?;
     let redrive = Redrive {
-        streams: Streams::new(&session.connection.config),
+        streams: Streams::new(&workspace.connection.config),
         outbox: Outbox::new(
-            session.connection.client.clone(),
-            session.names.outbox.clone(),
+            workspace.connection.client.clone(),
+            workspace.names.outbox.clone(),
         ),
         now,
     };
@@ -321,8 +320,8 @@ fn order(number: &str) -> (usize, String) {
     (digits.len(), digits.to_owned())
 }
 
-fn print(lines: &[Line], output: Output) -> Result<()> {
-    if output == Output::Json {
+fn print(lines: &[Line], output: OutputFormat) -> Result<()> {
+    if output == OutputFormat::Json {
         return print_json(&serde_json::to_value(lines).context("writing JSON")?);
     }
     if lines.is_empty() {

@@ -27,7 +27,7 @@ const METRICS: &str = "metrics";
 /// The namespace of the metrics in CloudWatch.
 const NAMESPACE: &str = "AccountRecovery";
 /// The targets whose events are this project's own.
-const OWN_TARGETS: [&str; 5] = ["shared", "request", "confirm", "mailer", "manage"];
+const OWN_TARGETS: [&str; 6] = ["shared", "request", "confirm", "mailer", "manage", "local"];
 
 /// Adds `value` to the metric `name`.
 pub fn count(name: &'static str, value: u64) {

@@ -23,10 +23,9 @@ use std::{
 use aws_sdk_dynamodb::{Client as DynamoDb, types::AttributeValue};
 use axum::{Json, Router, extract::State, routing::post};
 use chrono::{DateTime, Utc};
-use manage::{
-    database::Target,
-    local::{Local, Options},
+use local::{
     pump::Pump,
+    system::{LocalSystem, Options},
 };
 use rand::{TryRng, rngs::SysRng};
 use serde_json::{Value, json};
@@ -193,20 +192,22 @@ fn settings() -> BTreeMap<String, String> {
     .into()
 }
 
-async fn start_services() -> (Local, BTreeMap<String, String>) {
+async fn start_services() -> (LocalSystem, BTreeMap<String, String>) {
     let options = Options {
         pump: false,
-        external: other_dynamodb().map(Target::Endpoint),
+        dynamodb_url: other_dynamodb(),
         settings: settings(),
         ..Options::in_memory()
     };
-    let services = Box::pin(Local::start(options)).await.expect("it starts");
+    let services = Box::pin(LocalSystem::start(options))
+        .await
+        .expect("it starts");
     let environment = services.environment();
     (services, environment)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the bench is an edge")]
-async fn start_pump(services: &Local, environment: &BTreeMap<String, String>) -> Pump {
+async fn start_pump(services: &LocalSystem, environment: &BTreeMap<String, String>) -> Pump {
     let lookup = |name: &str| environment.get(name).cloned();
     let env = Environment::new(&lookup);
     let config = aws::config(&env).expect("a region and credentials");

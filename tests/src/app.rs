@@ -1,4 +1,4 @@
-//! A whole system for one test: the local one of `manage` in memory, with a [`Wire`] between the
+//! A whole system for one test: that of `local` in memory, with a [`Wire`] between the
 //! functions and each service that they call.
 //!
 //! Whatever a test does through it is kept in mind, and at its end no log line may hold an
@@ -13,12 +13,11 @@ use ::http::Method;
 use aws_sdk_dynamodb::types::{AttributeValue, BillingMode};
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
-use manage::{
-    database::Target,
+use local::{
     inbox::StoredMail,
-    local::{Local, Options},
-    pump::lambda_record,
+    system::{LocalSystem, Options},
 };
+use manage::stream_record::lambda_record;
 use rand::rngs::SysRng;
 use serde_json::{Value, json};
 use shared::{
@@ -135,12 +134,12 @@ impl Builder {
         let mut own = settings.clone();
         own.retain(|name, _| !name.starts_with("USERS_"));
         let services = Options {
-            external: other_dynamodb().map(Target::Endpoint),
+            dynamodb_url: other_dynamodb(),
             settings: own,
             pump: false,
             ..Options::in_memory()
         };
-        let services = Box::pin(Local::start(services))
+        let services = Box::pin(LocalSystem::start(services))
             .await
             .expect("the services start");
         if let Some(own) = self.own {
@@ -153,14 +152,13 @@ impl Builder {
             Wire::start(&services.ses_url()).await,
         );
         settings.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), ses.url());
-        let external = Some(Target::Endpoint(dynamodb.url()));
         let options = Options {
-            external,
+            dynamodb_url: Some(dynamodb.url()),
             settings,
             pump: !self.is_by_hand,
             ..Options::in_memory()
         };
-        let front = Box::pin(Local::start(options))
+        let front = Box::pin(LocalSystem::start(options))
             .await
             .expect("the functions start");
 
@@ -208,8 +206,8 @@ pub struct TestApp {
     pub functions: Functions,
     /// What no log line may hold.
     pub secrets: Secrets,
-    services: Local,
-    front: Local,
+    services: LocalSystem,
+    front: LocalSystem,
     own: Option<Own>,
 }
 

@@ -48,7 +48,7 @@ impl Ended {
 /// `environment`; it ends with the value.
 #[must_use]
 pub fn start(args: &str, environment: &BTreeMap<String, String>) -> Child {
-    Command::new(&binaries()["manage"])
+    Command::new(&binaries()["local"])
         .args(args.split_whitespace())
         .env_clear()
         .envs(environment)

@@ -284,6 +284,7 @@ fn build() -> HashMap<String, PathBuf> {
         "--package=confirm",
         "--package=mailer",
         "--package=manage",
+        "--package=local",
         "--package=tests",
     ]);
     cargo

@@ -108,7 +108,7 @@ async fn lists_are_json_too_and_what_is_not_there_has_a_code_of_its_own() {
     }
     manage("users show nonsense", &env, "")
         .await
-        .assert_failed(1, &["\"nonsense\""]);
+        .assert_failed(2, &["'nonsense'", "expected an email address"]);
     manage("users show", &env, "")
         .await
         .assert_failed(2, &["<EMAIL>"]);
@@ -194,7 +194,7 @@ async fn a_missing_region_and_missing_credentials_are_said() {
     ended.assert_failed(1, &["no AWS region is set", "AWS_PROFILE"]);
     env.insert("AWS_REGION".to_owned(), "eu-central-1".to_owned());
     let ended = manage("users list --aws", &env, "").await;
-    ended.assert_failed(1, &["no AWS credentials are found", "aws sso login"]);
+    ended.assert_failed(1, &["no AWS credentials found", "aws sso login"]);
 }
 
 /// A port that is free now.

@@ -320,5 +320,5 @@ async fn what_keeps_mail_from_an_account_is_named() {
     );
     manage("doctor --address nonsense", &env, "")
         .await
-        .assert_failed(1, &["\"nonsense\""]);
+        .assert_failed(2, &["'nonsense'", "expected an email address"]);
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use http::Method;
-use manage::inbox::StoredMail;
+use local::inbox::StoredMail;
 use serde_json::json;
 use tests::{
     app::{GOOD_PASSWORD, Link, TestApp, WEAK_PASSWORD, user},

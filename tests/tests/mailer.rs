@@ -1,7 +1,7 @@
 //! The mailer, fed by hand with what the outbox's stream holds: whatever comes twice, comes
 //! broken, or meets an SES that does not want it.
 
-use manage::inbox::StoredMail;
+use local::inbox::StoredMail;
 use serde_json::{Value, json};
 use shared::tables::User;
 use tests::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::Method;
-use manage::gateway::{CHANGE_FORGOTTEN_PASSWORD, FORGOT_PASSWORD, WELL_KNOWN};
+use local::gateway::{CHANGE_FORGOTTEN_PASSWORD, FORGOT_PASSWORD, WELL_KNOWN};
 use serde_json::Value;
 use shared::{http::Problem, password::Weakness};
 use tests::{app::TestApp, http::send};

@@ -204,7 +204,7 @@ async fn an_address_that_is_not_canonical_is_found_by_nobody_and_listed_as_such(
         assert!(app.mails().is_empty());
         let list = manage("users list --output json", &app.environment(), "").await;
         assert_eq!(list.json().as_array().map(Vec::len), Some(1), "{list:?}");
-        assert!(list.err.contains("1 rows are left out"), "{list:?}");
+        assert!(list.err.contains("1 rows are skipped"), "{list:?}");
     }
 }
 
@@ -227,7 +227,7 @@ async fn the_commands_work_on_it_or_say_why_not() {
         let migrate = manage("migrate", &env, "").await;
         assert_eq!(
             migrate.out,
-            "people: was there\ntokens: was there\noutbox: was there\n"
+            "people: exists\ntokens: exists\noutbox: exists\n"
         );
 
         let add = manage("users add grace@example.com", &env, "").await;
@@ -271,7 +271,7 @@ async fn migrate_says_what_is_wrong_with_a_table() {
     fails(
         &[("USERS_EMAIL_INDEX", "")],
         &[
-            "its key is pk and sk; it has to be user.name alone",
+            "its key is pk and sk; it must be only user.name",
             "USERS_EMAIL_INDEX",
         ],
     )
@@ -283,18 +283,18 @@ async fn migrate_says_what_is_wrong_with_a_table() {
     .await;
     fails(
         &[("USERS_EMAIL_ATTRIBUTE", "pk")],
-        &["the index by-address of the table people has the key user.name; it has to be pk"],
+        &["the index by-address of the table people has the key user.name; it must be pk"],
     )
     .await;
     fails(
         &[("USERS_TABLE", "persons"), ("TOKENS_TABLE", "tokens-2")],
-        &["there is no table persons, and it cannot be made here"],
+        &["there is no table persons, and it cannot be created here"],
     )
     .await;
     // Nothing was made on the way.
     env.insert("TOKENS_TABLE".to_owned(), "tokens-2".to_owned());
     let migrate = manage("migrate", &env, "").await;
-    assert!(migrate.out.contains("tokens-2: made"), "{migrate:?}");
+    assert!(migrate.out.contains("tokens-2: created"), "{migrate:?}");
 }
 
 #[tokio::test]
@@ -681,6 +681,6 @@ async fn a_file_or_table_that_will_not_do_is_named_and_nothing_is_written() {
     env.insert("USERS_EMAIL_INDEX".to_owned(), String::new());
     let command = format!("users import {csv} --field email=mail");
     let refused = manage(&command, &env, "").await;
-    refused.assert_failed(1, &["the table people is there, but its key is pk and sk"]);
+    refused.assert_failed(1, &["the table people exists, but its key is pk and sk"]);
     assert!(own.rows(TABLE).await.is_empty());
 }

@@ -79,7 +79,9 @@ impl Overview {
         let mut series = vec![("Requests", requests.hours)];
         if let Some(local) = &panel.local {
             let mut mails = none;
-            local.inbox.times().for_each(|at| mails.add(1, at));
+            for at in (local.sent_at)() {
+                mails.add(1, at);
+            }
             series.push(("Mails", mails.hours));
         }
         series.push(("Passwords reset", resets.hours));

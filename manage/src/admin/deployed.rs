@@ -1,17 +1,17 @@
 //! `admin`: the panel for tables on AWS, until somebody stops it.
 
 use anyhow::Result;
-use axum::Router;
 use clap::{ArgGroup, Args};
 use shared::settings::{self, Environment};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+use tracing_subscriber::layer::Identity;
 
 use super::Settings;
 use crate::{
-    database::Target,
-    local,
-    runserver::{self, LogArgs},
-    session::{DeployedArgs, Session},
+    exit::ExitStatus,
+    now,
+    server::{self, LogArgs},
+    workspace::{DeployedArgs, Workspace},
 };
 
 /// Where the panel listens unless told otherwise: beside a `runserver`.
@@ -20,7 +20,7 @@ const PORT: u16 = 8003;
 /// The options of `admin`.
 #[derive(Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["aws", "stack", "users_table"])))]
-pub(crate) struct AdminArgs {
+pub struct AdminArgs {
     #[command(flatten)]
     deployed: DeployedArgs,
     /// The port of the panel, on this machine alone
@@ -30,54 +30,50 @@ pub(crate) struct AdminArgs {
     log: LogArgs,
 }
 
-/// Serves the panel, says where it is, and ends it on Ctrl-C or a signal to terminate. It makes
-/// nothing: a table that is not there is an error.
-pub(crate) async fn run(args: AdminArgs) -> Result<()> {
-    runserver::start_logging(args.log.level, None);
-    let what = args
-        .deployed
-        .stack
-        .as_ref()
-        .map(|name| format!("stack {name}"));
-    let session = args.deployed.open(&Target::Aws).await?;
-    let checked = check(&session).await;
-    let place = session.connection.place.clone();
-    let place = what.map_or(place.clone(), |stack| format!("{stack}, {place}"));
-    let settings = checked.and_then(|()| settings(&session, args.port, place.clone()));
-    let settings = session.finish(settings).await?;
+/// Serves the panel until Ctrl-C or SIGTERM. It creates nothing: a missing table is an error.
+pub(crate) async fn run(args: AdminArgs) -> Result<ExitStatus> {
+    server::start_logging(args.log.level, Identity::new());
+    let stack = args.deployed.stack.clone();
+    let workspace = args.deployed.open().await?;
+    let place = workspace.connection.place.clone();
+    let place = stack.map_or(place.clone(), |name| format!("stack {name}, {place}"));
+    let settings = workspace.run(async |workspace| {
+        check(workspace).await?;
+        settings(workspace, args.port, place.clone())
+    });
+    let settings = settings.await?;
 
-    let listener = local::bind(args.port, "--port").await?;
+    let listener = server::bind(args.port, "--port").await?;
     let (stop, stopped) = watch::channel(false);
-    let router = Router::new().merge(super::router(settings));
-    let server = local::serve(listener, router, stopped);
+    let serving = server::serve(listener, super::router(settings), stopped);
     println!("Admin     http://127.0.0.1:{}/admin/ ({place})", args.port);
-    println!("Ctrl-C stops it.");
-    runserver::stopped().await?;
+    println!("Press Ctrl-C to stop.");
+    server::shutdown_signal().await?;
     let _ = stop.send(true);
-    let _ = tokio::time::timeout(local::GRACE, server).await;
-    Ok(())
+    let _ = timeout(server::GRACE, serving).await;
+    Ok(ExitStatus::Done)
 }
 
 /// All that the panel reads is there.
-async fn check(session: &Session) -> Result<()> {
-    let names = &session.names;
+async fn check(workspace: &Workspace) -> Result<()> {
+    let names = &workspace.names;
     for table in [&names.users.name, &names.tokens, &names.outbox] {
-        session.require(table).await?;
+        workspace.require(table).await?;
     }
     Ok(())
 }
 
-fn settings(session: &Session, port: u16, place: String) -> Result<Settings> {
-    let lookup = |name: &str| session.setting(name);
+fn settings(workspace: &Workspace, port: u16, place: String) -> Result<Settings> {
+    let lookup = |name: &str| workspace.setting(name);
     let env = Environment::new(&lookup);
     Ok(Settings {
-        dynamodb: session.connection.client.clone(),
-        tables: session.names.clone(),
+        dynamodb: workspace.connection.client.clone(),
+        tables: workspace.names.clone(),
         budget: settings::mail_budget(&env)?,
         hashing: settings::hash_params(&env)?,
         port,
         place,
         local: None,
-        now: local::now,
+        now,
     })
 }

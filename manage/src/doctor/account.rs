@@ -9,32 +9,32 @@ use shared::{
 };
 
 use super::Finding;
-use crate::{local, session::Session};
+use crate::{now, workspace::Workspace};
 
 pub(super) async fn examine(
-    session: &Session,
+    workspace: &Workspace,
     env: &Environment<'_>,
     address: &EmailAddress,
 ) -> Finding {
     let what = format!("account {}", address.as_str());
-    match look(session, env, address).await {
+    match look(workspace, env, address).await {
         Err(error) => Finding::problem(what, format!("{error:#}"), "mend that first"),
         Ok((None, _)) => Finding::problem(
             what,
             "there is none, so that no mail is sent",
             "look for another spelling with `users list`, or add it with `users add`",
         ),
-        Ok((Some(user), budget)) => judge(what, &user, budget, local::now()),
+        Ok((Some(user), budget)) => judge(what, &user, budget, now()),
     }
 }
 
 async fn look(
-    session: &Session,
+    workspace: &Workspace,
     env: &Environment<'_>,
     address: &EmailAddress,
 ) -> Result<(Option<User>, MailBudget)> {
     let budget = settings::mail_budget(env)?;
-    Ok((session.users().await?.get(address).await?, budget))
+    Ok((workspace.users().await?.get(address).await?, budget))
 }
 
 fn judge(what: String, user: &User, budget: MailBudget, now: DateTime<Utc>) -> Finding {

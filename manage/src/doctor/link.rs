@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::body::Body;
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, header},
+};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use lambda_http::http::{Request, StatusCode, header};
 use tokio::time::timeout;
 use url::{Host, Url};
 

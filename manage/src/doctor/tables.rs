@@ -14,24 +14,24 @@ use shared::aws::AwsError;
 
 use super::Finding;
 use crate::{
-    session::Session,
-    tables::{self, Schema},
+    schema::{self, TableSchema},
+    workspace::Workspace,
 };
 
 /// A key that no row has, and that is no address.
 const NOBODY: &str = "doctor";
 
-pub(super) async fn examine(session: &Session) -> Vec<Finding> {
+pub(super) async fn examine(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for schema in tables::schemas(&session.names) {
-        findings.extend(table(session, &schema).await);
+    for schema in schema::schemas(&workspace.names) {
+        findings.extend(table(workspace, &schema).await);
     }
     findings
 }
 
-async fn table(session: &Session, schema: &Schema<'_>) -> Vec<Finding> {
+async fn table(workspace: &Workspace, schema: &TableSchema<'_>) -> Vec<Finding> {
     let what = format!("table {}", schema.table);
-    let found = match tables::describe(&session.connection.client, schema.table).await {
+    let found = match schema::describe(&workspace.connection.client, schema.table).await {
         Err(error) => {
             let advice = "look whether DynamoDB can be reached, and give your credentials \
                           dynamodb:DescribeTable";
@@ -45,20 +45,20 @@ async fn table(session: &Session, schema: &Schema<'_>) -> Vec<Finding> {
     };
     let mut findings = vec![shape(&what, schema, &found)];
     if schema.has_ttl {
-        findings.push(time_to_live(session, &what, schema.table).await);
+        findings.push(time_to_live(workspace, &what, schema.table).await);
     }
     if schema.has_stream {
         findings.push(stream(&what, &found));
     }
-    if session.is_aws && !schema.has_ttl {
-        findings.extend(safety(session, &what, schema.table, &found).await);
+    if workspace.connection.is_aws && !schema.has_ttl {
+        findings.extend(safety(workspace, &what, schema.table, &found).await);
     }
-    findings.push(permissions(session, &what, schema.table, &found).await);
+    findings.push(permissions(workspace, &what, schema.table, &found).await);
     findings
 }
 
-fn shape(what: &str, schema: &Schema<'_>, found: &TableDescription) -> Finding {
-    if let Err(error) = tables::check_key(schema, found) {
+fn shape(what: &str, schema: &TableSchema<'_>, found: &TableDescription) -> Finding {
+    if let Err(error) = schema::check_key(schema, found) {
         let advice = "name another table or its index, or remove it and make it with `migrate`";
         return Finding::problem(what, error.to_string(), advice);
     }
@@ -72,9 +72,9 @@ fn shape(what: &str, schema: &Schema<'_>, found: &TableDescription) -> Finding {
     }
 }
 
-async fn time_to_live(session: &Session, table: &str, name: &str) -> Finding {
+async fn time_to_live(workspace: &Workspace, table: &str, name: &str) -> Finding {
     let what = format!("{table}, TTL");
-    let described = session
+    let described = workspace
         .connection
         .client
         .describe_time_to_live()
@@ -93,7 +93,7 @@ async fn time_to_live(session: &Session, table: &str, name: &str) -> Finding {
         Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
     );
     match attribute.filter(|_| is_on) {
-        Some(attribute) if attribute == tables::TTL_ATTRIBUTE => {
+        Some(attribute) if attribute == schema::TTL_ATTRIBUTE => {
             Finding::ok(what, "removes expired rows")
         }
         other => Finding::problem(
@@ -105,7 +105,7 @@ async fn time_to_live(session: &Session, table: &str, name: &str) -> Finding {
             format!(
                 "`aws dynamodb update-time-to-live --table-name {name} \
                  --time-to-live-specification Enabled=true,AttributeName={}`",
-                tables::TTL_ATTRIBUTE
+                schema::TTL_ATTRIBUTE
             ),
         ),
     }
@@ -135,7 +135,7 @@ fn stream(table: &str, found: &TableDescription) -> Finding {
 
 /// What protects the users from a slip of the hand.
 async fn safety(
-    session: &Session,
+    workspace: &Workspace,
     table: &str,
     name: &str,
     found: &TableDescription,
@@ -152,12 +152,12 @@ async fn safety(
             ),
         )
     };
-    vec![protection, backups(session, table, name).await]
+    vec![protection, backups(workspace, table, name).await]
 }
 
-async fn backups(session: &Session, table: &str, name: &str) -> Finding {
+async fn backups(workspace: &Workspace, table: &str, name: &str) -> Finding {
     let what = format!("{table}, point-in-time recovery");
-    let described = session
+    let described = workspace
         .connection
         .client
         .describe_continuous_backups()
@@ -186,14 +186,14 @@ async fn backups(session: &Session, table: &str, name: &str) -> Finding {
 
 /// Whether the operator's own credentials may read and write; the functions have their own.
 async fn permissions(
-    session: &Session,
+    workspace: &Workspace,
     table: &str,
     name: &str,
     found: &TableDescription,
 ) -> Finding {
     let what = format!("{table}, your permissions");
-    let read = read(session, name).await;
-    let written = write(session, name, found).await;
+    let read = read(workspace, name).await;
+    let written = write(workspace, name, found).await;
     match read.and(written) {
         Ok(()) => Finding::ok(what, "are to read and to write"),
         Err(error) => Finding::problem(
@@ -204,19 +204,23 @@ async fn permissions(
     }
 }
 
-async fn read(session: &Session, table: &str) -> Result<(), AwsError> {
-    let client = &session.connection.client;
+async fn read(workspace: &Workspace, table: &str) -> Result<(), AwsError> {
+    let client = &workspace.connection.client;
     let scanned = client.scan().table_name(table).limit(1).send().await;
     scanned.map_err(|error| AwsError::new("Scan", &error))?;
     Ok(())
 }
 
 /// A write that cannot be, since no row both has and lacks its key.
-async fn write(session: &Session, name: &str, found: &TableDescription) -> Result<(), AwsError> {
+async fn write(
+    workspace: &Workspace,
+    name: &str,
+    found: &TableDescription,
+) -> Result<(), AwsError> {
     let keys = found.key_schema().iter();
     let keys = keys.map(|key| key.attribute_name().to_owned());
     let nobody = keys.map(|key| (key.clone(), nobody(&key, found)));
-    let answer = session
+    let answer = workspace
         .connection
         .client
         .update_item()

@@ -16,8 +16,8 @@ use tokio::time::sleep;
 
 use crate::{
     inbox::StoredMail,
-    local::{Local, Options},
     runserver::{DEMO_ADDRESS, DEMO_PASSWORD, add_demo_user, demo_address},
+    system::{LocalSystem, Options},
 };
 
 /// A password that the policy refuses, and one that it takes.
@@ -30,21 +30,21 @@ const LOOKS: u32 = 500;
 
 /// Walks through a reset; an error where one step does not hold.
 pub async fn run() -> Result<()> {
-    let local = Local::start(Options::in_memory()).await?;
-    add_demo_user(&local).await?;
+    let system = LocalSystem::start(Options::in_memory()).await?;
+    add_demo_user(&system).await?;
     let demo = Demo {
         client: Client::builder(TokioExecutor::new()).build_http(),
-        local,
+        system,
     };
     let held = demo.walk().await;
-    demo.local.stop().await;
+    demo.system.stop().await;
     held?;
     println!("\nAll of it held.");
     Ok(())
 }
 
 struct Demo {
-    local: Local,
+    system: LocalSystem,
     client: Client<HttpConnector, Body>,
 }
 
@@ -55,7 +55,7 @@ struct Answer {
 
 impl Demo {
     async fn walk(&self) -> Result<()> {
-        println!("A reset for {DEMO_ADDRESS}, on {}\n", self.local.api_url());
+        println!("A reset for {DEMO_ADDRESS}, on {}\n", self.system.api_url());
         self.ask().await?;
         let token = self.follow_link().await?;
         self.set_password(&token).await?;
@@ -138,8 +138,8 @@ impl Demo {
 
     async fn look_back(&self, token: &str) -> Result<()> {
         let users = Users::new(
-            self.local.dynamodb().clone(),
-            self.local.tables().users.clone(),
+            self.system.dynamodb().clone(),
+            self.system.tables().users.clone(),
         );
         let user = users
             .get(&demo_address())
@@ -191,7 +191,7 @@ impl Demo {
     }
 
     async fn post(&self, resource: &str, fields: &Value) -> Result<Answer> {
-        let request = Request::post(format!("{}/core/user/{resource}/", self.local.api_url()))
+        let request = Request::post(format!("{}/core/user/{resource}/", self.system.api_url()))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(fields.to_string()))?;
         let (parts, body) = self.client.request(request).await?.into_parts();
@@ -204,7 +204,7 @@ impl Demo {
     /// The newest mail, once there are `count`.
     async fn mail(&self, count: usize) -> Result<StoredMail> {
         for _ in 0..LOOKS {
-            let mut mails = self.local.inbox().mails();
+            let mut mails = self.system.inbox().mails();
             if mails.len() == count {
                 return Ok(mails.swap_remove(0));
             }

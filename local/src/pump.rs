@@ -14,13 +14,16 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_dynamodbstreams::{
     Client as Streams,
-    types::{AttributeValue, Record, Shard, ShardIteratorType},
+    types::{Record, Shard, ShardIteratorType},
 };
 use chrono::{DateTime, Utc};
+use manage::stream_record::lambda_record;
 use rand::rngs::SysRng;
 use serde_json::{Value, json};
 use shared::aws::AwsError;
 use tokio::time::sleep;
+
+use crate::atomic_file;
 
 /// How long the stream is left alone after it had nothing new.
 const IDLE: Duration = Duration::from_millis(100);
@@ -225,50 +228,10 @@ impl Places {
     fn set(&mut self, shard: &str, sequence_number: String) -> Result<()> {
         self.last.insert(shard.to_owned(), sequence_number);
         if let Some(file) = &self.file {
-            // Written beside and moved, so that a crash leaves the old place or the new one.
-            let beside = file.with_extension("new");
-            std::fs::write(&beside, serde_json::to_string(&self.last)?)
-                .and_then(|()| std::fs::rename(&beside, file))
-                .with_context(|| {
-                    format!("keeping the place in the stream in {}", file.display())
-                })?;
+            atomic_file::write(file, &serde_json::to_string(&self.last)?).with_context(|| {
+                format!("writing the position in the stream to {}", file.display())
+            })?;
         }
         Ok(())
-    }
-}
-
-/// A stream record in the JSON that Lambda delivers.
-#[must_use]
-pub fn lambda_record(record: &Record) -> Value {
-    let change = record.dynamodb.as_ref();
-    let image = |image: Option<&HashMap<String, AttributeValue>>| -> Value {
-        image
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.clone(), attribute(value)))
-            .collect()
-    };
-    json!({
-        "eventID": record.event_id,
-        "eventName": record.event_name.as_ref().map(aws_sdk_dynamodbstreams::types::OperationType::as_str),
-        "eventVersion": record.event_version,
-        "eventSource": record.event_source,
-        "awsRegion": record.aws_region,
-        "dynamodb": {
-            "Keys": image(change.and_then(|change| change.keys.as_ref())),
-            "NewImage": image(change.and_then(|change| change.new_image.as_ref())),
-            "SequenceNumber": change.and_then(|change| change.sequence_number.as_ref()),
-            "StreamViewType": "NEW_IMAGE",
-        },
-    })
-}
-
-/// The types that a row of the outbox has; any other is null, which no reader takes.
-fn attribute(value: &AttributeValue) -> Value {
-    match value {
-        AttributeValue::S(text) => json!({ "S": text }),
-        AttributeValue::N(number) => json!({ "N": number }),
-        AttributeValue::Bool(truth) => json!({ "BOOL": truth }),
-        _ => Value::Null,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{BufRead, BufReader, Write},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,6 +21,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::pages::source_hash;
+
+use crate::atomic_file;
 
 /// The most mails that are kept, so that a system under load does not grow without end.
 const MAX_MAILS: usize = 1000;
@@ -100,11 +102,7 @@ impl Inbox {
         if store.dropped > 0 {
             let lines: Result<Vec<String>, _> =
                 store.entries.iter().map(serde_json::to_string).collect();
-            // Written beside and moved, so that a crash leaves the old file or the new one.
-            let beside = path.with_extension("new");
-            fs::write(&beside, lines?.join("\n") + "\n")
-                .and_then(|()| fs::rename(&beside, path))
-                .with_context(context)?;
+            atomic_file::write(path, &(lines?.join("\n") + "\n")).with_context(context)?;
             store.dropped = 0;
         }
         let file = OpenOptions::new().append(true).create(true).open(path);
@@ -130,17 +128,11 @@ impl Inbox {
             .collect()
     }
 
-    /// When each of the mails was taken, the oldest first.
-    pub(crate) fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        let times: Vec<i64> = self
-            .store()
-            .entries
-            .iter()
-            .map(|entry| entry.mail.at)
-            .collect();
-        times
-            .into_iter()
-            .filter_map(DateTime::from_timestamp_millis)
+    /// Returns when each email was sent, oldest first.
+    pub(crate) fn sent_at(&self) -> Vec<DateTime<Utc>> {
+        let store = self.store();
+        let times = store.entries.iter().map(|entry| entry.mail.at);
+        times.filter_map(DateTime::from_timestamp_millis).collect()
     }
 
     /// Keeps `mail`, which came in `request`.
@@ -271,6 +263,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn mail(number: usize) -> StoredMail {

@@ -54,7 +54,11 @@ pub(crate) fn router(inbox: Inbox, events: Events, now: Clock) -> Router {
 /// An account like one out of the sandbox, without a limit.
 async fn account(State((inbox, _, now)): State<(Inbox, Events, Clock)>) -> Response {
     let a_day_ago = now() - TimeDelta::hours(24);
-    let sent = inbox.times().filter(|at| *at > a_day_ago).count();
+    let sent = inbox
+        .sent_at()
+        .into_iter()
+        .filter(|at| *at > a_day_ago)
+        .count();
     Json(json!({
         "ProductionAccessEnabled": true,
         "SendingEnabled": true,

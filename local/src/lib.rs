@@ -1,0 +1,15 @@
+//! The whole system on one machine.
+//!
+//! It runs the same functions as Lambda, and small versions of what AWS provides around them: the
+//! gateway, DynamoDB with its stream, and SES.
+
+mod atomic_file;
+pub mod database;
+pub mod demo;
+pub mod gateway;
+pub mod inbox;
+pub mod pump;
+pub mod runserver;
+mod ses;
+mod simulator;
+pub mod system;

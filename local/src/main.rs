@@ -1,0 +1,52 @@
+//! What `cargo run` runs: the local system, and all of the operator's commands.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use local::{
+    database, demo,
+    runserver::{self, RunserverArgs},
+};
+use manage::{
+    cli,
+    exit::{self, ExitStatus},
+};
+
+/// Account recovery: the whole system on this machine, and the operator's commands.
+///
+/// Without a command, runs `runserver`. The other commands work on the embedded database, that of
+/// a running `runserver` if there is one; on another DynamoDB if `AWS_ENDPOINT_URL_DYNAMODB` is
+/// set; and on AWS with --aws, or with --stack on a deployed stack.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    runserver: RunserverArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything: API, inbox, admin panel, DynamoDB, SES, mailer
+    Runserver(RunserverArgs),
+    /// Walk through a whole reset in memory and check each step
+    Demo,
+    #[command(flatten)]
+    Manage(cli::Command),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit::code(run(Cli::parse()).await)
+}
+
+async fn run(cli: Cli) -> Result<ExitStatus> {
+    match cli.command.unwrap_or(Command::Runserver(cli.runserver)) {
+        Command::Runserver(args) => runserver::run(args).await?,
+        Command::Demo => demo::run().await?,
+        Command::Manage(command) => return cli::run(command, database::open).await,
+    }
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,318 @@
+//! The whole system in one process: gateway, functions, DynamoDB with its stream, SES.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Result;
+use aws_sdk_dynamodb::Client as DynamoDb;
+use aws_types::SdkConfig;
+use manage::{
+    admin::{self, LocalRecords, refusals::Refusals},
+    database::{self, ENDPOINT},
+    defaults, migrate, now,
+    server::{self, bind, serve},
+};
+use serde_json::Value;
+use shared::settings::{
+    self, ConfirmSettings, Environment, MailerSettings, RequestSettings, TableNames,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    database::{EmbeddedDynamoDb, create_folder},
+    gateway::{self, Functions},
+    inbox::{self, Inbox},
+    pump::Pump,
+    ses,
+};
+
+/// How to start the system. A port of 0 means any free one.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port of the API, its pages, the inbox and the admin panel.
+    pub api_port: u16,
+    /// Port of DynamoDB.
+    pub dynamodb_port: u16,
+    /// Port of SES.
+    pub ses_port: u16,
+    /// Folder in which data persists; `None` keeps everything in memory.
+    pub data: Option<PathBuf>,
+    /// Endpoint of a DynamoDB to use instead of the embedded one.
+    pub dynamodb_url: Option<String>,
+    /// Settings, which override those of the environment.
+    pub settings: BTreeMap<String, String>,
+    /// Whether the settings in this process's environment apply.
+    pub inherit_env: bool,
+    /// Whether this process feeds the mailer from the outbox's stream.
+    pub pump: bool,
+    /// Refused requests, for the admin panel.
+    pub refusals: Option<Refusals>,
+}
+
+impl Options {
+    /// Returns the options of a system in memory, on free ports, independent of the environment.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self {
+            api_port: 0,
+            dynamodb_port: 0,
+            ses_port: 0,
+            data: None,
+            dynamodb_url: None,
+            settings: BTreeMap::new(),
+            inherit_env: false,
+            pump: true,
+            refusals: None,
+        }
+    }
+}
+
+/// The running system.
+pub struct LocalSystem {
+    api: SocketAddr,
+    ses: SocketAddr,
+    dynamodb_url: String,
+    dynamodb: DynamoDb,
+    names: TableNames,
+    environment: BTreeMap<String, String>,
+    inbox: Inbox,
+    embedded: Option<EmbeddedDynamoDb>,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    pump: Option<JoinHandle<()>>,
+}
+
+impl LocalSystem {
+    /// Starts everything and creates missing tables.
+    pub async fn start(options: Options) -> Result<Self> {
+        let api_listener = bind(options.api_port, "--port").await?;
+        let ses_listener = bind(options.ses_port, "--ses-port").await?;
+        let (api, ses) = (api_listener.local_addr()?, ses_listener.local_addr()?);
+        let (dynamodb_url, embedded) = start_database(&options).await?;
+        let environment = environment(&options, api, ses, &dynamodb_url);
+        let lookup = |name: &str| environment.get(name).cloned();
+        let env = Environment::new(&lookup);
+
+        let config = database::local_sdk_config(&dynamodb_url, &env)?;
+        let dynamodb = DynamoDb::new(&config);
+        let names = TableNames::read(&env)?;
+        migrate::create_missing_tables(&dynamodb, &names).await?;
+
+        let inbox = open_inbox(options.data.as_deref())?;
+        let functions = functions(&env, &dynamodb)?;
+        let admin = admin_settings(
+            &env,
+            &dynamodb,
+            api.port(),
+            &inbox,
+            options.refusals.clone(),
+        )?;
+        let mailer = Arc::new(mailer::App::new(
+            MailerSettings::read(&env)?,
+            dynamodb.clone(),
+            &config,
+            &env,
+        ));
+        let (events, received) = mpsc::unbounded_channel();
+        tokio::spawn(deliver_events(received, mailer.clone()));
+        let pump = start_pump(&options, &config, &dynamodb, &names, mailer).await?;
+
+        let (stop, stopped) = watch::channel(false);
+        let pages = inbox::router(inbox.clone()).merge(admin::router(admin));
+        let servers = vec![
+            serve(
+                api_listener,
+                gateway::router(functions, pages),
+                stopped.clone(),
+            ),
+            serve(
+                ses_listener,
+                ses::router(inbox.clone(), events, now),
+                stopped,
+            ),
+        ];
+        Ok(Self {
+            api,
+            ses,
+            dynamodb_url,
+            dynamodb,
+            names,
+            environment,
+            inbox,
+            embedded,
+            stop,
+            servers,
+            pump,
+        })
+    }
+
+    /// Returns the URL of the API, without a trailing slash.
+    #[must_use]
+    pub fn api_url(&self) -> String {
+        format!("http://{}", self.api)
+    }
+
+    /// Returns the endpoint of SES.
+    #[must_use]
+    pub fn ses_url(&self) -> String {
+        format!("http://{}", self.ses)
+    }
+
+    /// Returns the endpoint of DynamoDB.
+    #[must_use]
+    pub fn dynamodb_url(&self) -> String {
+        self.dynamodb_url.clone()
+    }
+
+    /// Returns the environment in which a function's process works on this system.
+    #[must_use]
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        self.environment.clone()
+    }
+
+    /// Returns a client of its DynamoDB.
+    #[must_use]
+    pub fn dynamodb(&self) -> &DynamoDb {
+        &self.dynamodb
+    }
+
+    /// Returns the names of its tables.
+    #[must_use]
+    pub fn tables(&self) -> &TableNames {
+        &self.names
+    }
+
+    /// Returns its inbox.
+    #[must_use]
+    pub fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Checks whether its DynamoDB is the embedded one.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
+    /// Stops everything in order: accepts no more requests, completes open ones, closes the
+    /// database.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        if let Some(pump) = self.pump {
+            pump.abort();
+        }
+        for server in self.servers {
+            let _ = timeout(server::GRACE, server).await;
+        }
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+    }
+}
+
+/// Starts the embedded DynamoDB unless another one is to be used, and returns its endpoint.
+async fn start_database(options: &Options) -> Result<(String, Option<EmbeddedDynamoDb>)> {
+    if let Some(url) = &options.dynamodb_url {
+        return Ok((url.clone(), None));
+    }
+    let listener = bind(options.dynamodb_port, "--dynamodb-port").await?;
+    let embedded = EmbeddedDynamoDb::start(listener, options.data.as_deref())?;
+    Ok((embedded.url(), Some(embedded)))
+}
+
+/// Merges the settings: those of the options override the environment, which overrides the
+/// defaults.
+fn environment(
+    options: &Options,
+    api: SocketAddr,
+    ses: SocketAddr,
+    dynamodb_url: &str,
+) -> BTreeMap<String, String> {
+    let mut environment = defaults::settings(api.port(), ses.port());
+    if options.inherit_env {
+        environment.extend(std::env::vars().filter(|(_, value)| !value.is_empty()));
+    }
+    environment.insert(ENDPOINT.to_owned(), dynamodb_url.to_owned());
+    environment.extend(options.settings.clone());
+    environment
+}
+
+fn functions(env: &Environment<'_>, dynamodb: &DynamoDb) -> Result<Functions> {
+    let request = request::App::new(RequestSettings::read(env)?, dynamodb.clone());
+    let confirm = confirm::App::new(ConfirmSettings::read(env)?, dynamodb.clone())?;
+    Ok(Functions {
+        request: Arc::new(request),
+        confirm: Arc::new(confirm),
+        now,
+    })
+}
+
+fn admin_settings(
+    env: &Environment<'_>,
+    dynamodb: &DynamoDb,
+    port: u16,
+    inbox: &Inbox,
+    refusals: Option<Refusals>,
+) -> Result<admin::Settings> {
+    let inbox = inbox.clone();
+    let records = LocalRecords {
+        sent_at: Box::new(move || inbox.sent_at()),
+        refusals,
+    };
+    Ok(admin::Settings {
+        dynamodb: dynamodb.clone(),
+        tables: TableNames::read(env)?,
+        budget: settings::mail_budget(env)?,
+        hashing: settings::hash_params(env)?,
+        port,
+        place: "this machine".to_owned(),
+        local: Some(records),
+        now,
+    })
+}
+
+fn open_inbox(data: Option<&Path>) -> Result<Inbox> {
+    match data {
+        None => Ok(Inbox::default()),
+        Some(data) => {
+            create_folder(data)?;
+            Inbox::open(&data.join("inbox.jsonl"))
+        }
+    }
+}
+
+async fn start_pump(
+    options: &Options,
+    config: &SdkConfig,
+    dynamodb: &DynamoDb,
+    names: &TableNames,
+    mailer: Arc<mailer::App>,
+) -> Result<Option<JoinHandle<()>>> {
+    if !options.pump {
+        return Ok(None);
+    }
+    let streams = aws_sdk_dynamodbstreams::Client::new(config);
+    let checkpoints = options
+        .data
+        .as_ref()
+        .map(|data| data.join("stream-places.json"));
+    let pump = Pump::new(dynamodb, streams, &names.outbox, mailer, now, checkpoints).await?;
+    Ok(Some(tokio::spawn(pump.run())))
+}
+
+/// Delivers SES's events to the mailer, as `EventBridge` does, until the endpoint stops.
+async fn deliver_events(mut events: mpsc::UnboundedReceiver<Value>, mailer: Arc<mailer::App>) {
+    while let Some(event) = events.recv().await {
+        if let Err(error) = mailer::handle_report(&mailer, &event).await {
+            tracing::warn!(%error, "cannot record the outcome of an email");
+        }
+    }
+}
