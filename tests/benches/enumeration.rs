@@ -106,7 +106,7 @@ struct Measured {
 async fn runtime_api(each: usize) -> Measured {
     let (services, environment) = start_services().await;
     let population = Population::create(services.dynamodb(), each).await;
-    let function = Function::start("request", &environment).await;
+    let function = Function::start("request", &environment);
     let mut pump = pin!(start_pump(&services, &environment).await.run());
     let ask = async |email: &str| {
         let mut event = lambda::event("request.json");

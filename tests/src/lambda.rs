@@ -1,29 +1,21 @@
-//! The functions as Lambda runs them: their real binaries against a Runtime API of our own.
+//! The functions as Lambda runs them: their binaries against a Runtime API.
 
 use std::{
     collections::{BTreeMap, HashMap},
     env, fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command as Cargo, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::{Path as UrlPath, State},
-    http::StatusCode,
-    response::IntoResponse,
-    routing::{get, post},
-};
+use bytes::Bytes;
+use runtime_api::RuntimeApi;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
-    net::TcpListener,
     process::{Child, Command},
-    sync::{Mutex as AsyncMutex, mpsc, oneshot},
     time::timeout,
 };
 
@@ -32,115 +24,8 @@ use crate::{PATIENCE, logs};
 /// The timeout of the functions, as the template has it.
 pub const FUNCTION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What a function made of an event: its answer, or the error that it reported.
+/// The outcome of an invocation: the response, or the error that the function reported.
 type Outcome = Result<Value, Value>;
-
-/// Lambda's Runtime API (2018-06-01) for one function.
-struct RuntimeApi {
-    address: SocketAddr,
-    events: mpsc::UnboundedSender<Event>,
-}
-
-struct Event {
-    payload: Value,
-    answer: oneshot::Sender<Outcome>,
-}
-
-struct Api {
-    events: AsyncMutex<mpsc::UnboundedReceiver<Event>>,
-    /// The invocations that are under way, by request id.
-    answers: Mutex<HashMap<String, oneshot::Sender<Outcome>>>,
-}
-
-impl RuntimeApi {
-    async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a free port");
-        let address = listener.local_addr().expect("a bound port");
-        let (events, queue) = mpsc::unbounded_channel();
-        let api = Arc::new(Api {
-            events: AsyncMutex::new(queue),
-            answers: Mutex::default(),
-        });
-        let runtime = Router::new()
-            .route("/invocation/next", get(next))
-            .route("/invocation/{id}/response", post(response))
-            .route("/invocation/{id}/error", post(error))
-            .route("/init/error", post(async || StatusCode::ACCEPTED))
-            .with_state(api);
-        let router = Router::new().nest("/2018-06-01/runtime", runtime);
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, events }
-    }
-}
-
-/// Holds the connection until there is an event, as Lambda does.
-async fn next(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    let event = api.events.lock().await.recv().await;
-    // The sender is dropped with the test alone.
-    let Some(event) = event else {
-        return Err(StatusCode::GONE);
-    };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
-    let deadline = now + FUNCTION_TIMEOUT;
-    let id = format!(
-        "8476a536-e9f4-11e8-9739-{:012x}",
-        now.as_nanos() & 0xffff_ffff_ffff
-    );
-    lock(&api.answers).insert(id.clone(), event.answer);
-    let headers = [
-        ("lambda-runtime-aws-request-id", id),
-        (
-            "lambda-runtime-deadline-ms",
-            deadline.as_millis().to_string(),
-        ),
-        (
-            "lambda-runtime-invoked-function-arn",
-            "arn:aws:lambda:eu-central-1:123456789012:function:f".to_owned(),
-        ),
-        (
-            "lambda-runtime-trace-id",
-            "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".to_owned(),
-        ),
-    ];
-    Ok((headers, Json(event.payload)))
-}
-
-async fn response(
-    State(api): State<Arc<Api>>,
-    UrlPath(id): UrlPath<String>,
-    body: Bytes,
-) -> StatusCode {
-    finish(
-        &api,
-        &id,
-        serde_json::from_slice(&body).map_err(|error| json!(error.to_string())),
-    )
-}
-
-async fn error(
-    State(api): State<Arc<Api>>,
-    UrlPath(id): UrlPath<String>,
-    body: Bytes,
-) -> StatusCode {
-    finish(
-        &api,
-        &id,
-        Err(serde_json::from_slice(&body).unwrap_or_default()),
-    )
-}
-
-fn finish(api: &Api, id: &str, outcome: Outcome) -> StatusCode {
-    let Some(answer) = lock(&api.answers).remove(id) else {
-        return StatusCode::BAD_REQUEST;
-    };
-    // A test that no longer waits has failed already.
-    let _ = answer.send(outcome);
-    StatusCode::ACCEPTED
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,9 +41,10 @@ pub struct Function {
 impl Function {
     /// Starts the binary of the package `name` with nothing in its environment but `environment`
     /// and what Lambda sets. It logs at the most verbose level.
-    pub async fn start(name: &str, environment: &BTreeMap<String, String>) -> Self {
-        let api = RuntimeApi::start().await;
-        let mut process = command(name, environment, api.address)
+    #[must_use]
+    pub fn start(name: &str, environment: &BTreeMap<String, String>) -> Self {
+        let api = RuntimeApi::start(FUNCTION_TIMEOUT);
+        let mut process = command(name, environment, api.address())
             .spawn()
             .expect("the binary starts");
         let output = Arc::default();
@@ -177,19 +63,17 @@ impl Function {
         }
     }
 
-    /// Hands `event` to the function and waits for what it makes of it.
+    /// Invokes the function with `event` and waits for the outcome.
     pub async fn invoke(&self, event: &Value) -> Outcome {
-        let (answer, answered) = oneshot::channel();
-        self.api
-            .events
-            .send(Event {
-                payload: event.clone(),
-                answer,
-            })
-            .expect("the API runs");
-        match timeout(PATIENCE, answered).await {
-            Ok(Ok(outcome)) => outcome,
-            _ => panic!("no answer; the function wrote: {}", self.logs()),
+        let invocation = self.api.invoke(Bytes::from(event.to_string()));
+        let Ok(outcome) = timeout(PATIENCE, invocation).await else {
+            panic!("no response; the function wrote: {}", self.logs());
+        };
+        match outcome.result {
+            Ok(response) => {
+                serde_json::from_slice(&response).map_err(|error| json!(error.to_string()))
+            }
+            Err(document) => Err(serde_json::from_slice(&document).unwrap_or_default()),
         }
     }
 
@@ -211,8 +95,8 @@ pub async fn run_to_end(
     name: &str,
     environment: &BTreeMap<String, String>,
 ) -> (ExitStatus, String) {
-    let api = RuntimeApi::start().await;
-    let ended = command(name, environment, api.address).output();
+    let api = RuntimeApi::start(FUNCTION_TIMEOUT);
+    let ended = command(name, environment, api.address()).output();
     let output = timeout(PATIENCE, ended)
         .await
         .unwrap_or_else(|_| panic!("{name} is still running"));

@@ -38,7 +38,7 @@ fn hang(app: &TestApp, case: &Arc<Case>, at: Option<(usize, Moment)>) -> Arc<Not
 
 /// What the function says to the case's event.
 async fn invoke(app: &TestApp, case: &Case) -> End {
-    let function = Function::start(case.step.function(), &app.environment()).await;
+    let function = Function::start(case.step.function(), &app.environment());
     case.end(&function.invoke(&case.event()).await)
 }
 
@@ -56,7 +56,7 @@ async fn calls(app: &TestApp, step: Step, number: u32) -> usize {
 /// The process dies at one moment, and its event comes again.
 async fn die(app: &TestApp, case: &Arc<Case>, index: usize, moment: Moment) {
     let reached = hang(app, case, Some((index, moment)));
-    let function = Function::start(case.step.function(), &app.environment()).await;
+    let function = Function::start(case.step.function(), &app.environment());
     let event = case.event();
     tokio::select! {
         outcome = function.invoke(&event) => panic!("it ended: {outcome:?}"),

@@ -67,9 +67,9 @@ async fn stream_event(app: &TestApp, from: usize) -> Value {
 async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
     let app = TestApp::with_ada_by_hand().await;
     let environment = app.environment();
-    let request = Function::start("request", &environment).await;
-    let confirm = Function::start("confirm", &environment).await;
-    let mailer = Function::start("mailer", &environment).await;
+    let request = Function::start("request", &environment);
+    let confirm = Function::start("confirm", &environment);
+    let mailer = Function::start("mailer", &environment);
 
     for (round, (asking, setting)) in [
         ("request.json", "confirm.json"),
@@ -122,7 +122,7 @@ async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
 #[tokio::test]
 async fn the_mailer_takes_the_sample_events() {
     let app = TestApp::with_ada_by_hand().await;
-    let mailer = Function::start("mailer", &app.environment()).await;
+    let mailer = Function::start("mailer", &app.environment());
     for name in ["mailer.json", "mailer-password-changed.json"] {
         assert_eq!(
             mailer.invoke(&event(name)).await,
@@ -146,7 +146,7 @@ async fn the_mailer_takes_the_sample_events() {
 #[tokio::test]
 async fn the_mailer_is_told_by_the_sample_events_what_became_of_the_sample_mail() {
     let app = TestApp::with_ada_by_hand().await;
-    let mailer = Function::start("mailer", &app.environment()).await;
+    let mailer = Function::start("mailer", &app.environment());
     let nothing = Ok(json!({ "batchItemFailures": [] }));
     assert_eq!(mailer.invoke(&event("mailer.json")).await, nothing);
     for (name, state) in [
@@ -174,7 +174,7 @@ async fn the_mailer_is_told_by_the_sample_events_what_became_of_the_sample_mail(
 #[tokio::test]
 async fn the_mailer_reports_what_has_to_come_again() {
     let app = TestApp::with_ada_by_hand().await;
-    let mailer = Function::start("mailer", &app.environment()).await;
+    let mailer = Function::start("mailer", &app.environment());
     app.ses
         .rule(|_| tests::wire::Fate::error(400, "SendingPausedException", "paused"));
     let sample = event("mailer.json");
@@ -195,7 +195,7 @@ async fn the_mailer_reports_what_has_to_come_again() {
 #[tokio::test]
 async fn a_placeholder_instead_of_a_token_is_answered_as_any_invalid_token() {
     let app = TestApp::with_ada_by_hand().await;
-    let confirm = Function::start("confirm", &app.environment()).await;
+    let confirm = Function::start("confirm", &app.environment());
     for name in [
         "confirm.json",
         "confirm-rest.json",
@@ -290,14 +290,14 @@ async fn a_function_needs_no_setting_of_another() {
             ("AWS_ENDPOINT_URL_SESV2", ""),
         ],
     );
-    let request = Function::start("request", &environment).await;
+    let request = Function::start("request", &environment);
     assert_worked(
         &request
             .invoke(&event("request.json"))
             .await
             .expect("an answer"),
     );
-    let confirm = Function::start("confirm", &environment).await;
+    let confirm = Function::start("confirm", &environment);
     assert_problem(
         &confirm
             .invoke(&event("confirm.json"))
@@ -311,7 +311,7 @@ async fn a_function_needs_no_setting_of_another() {
 #[tokio::test]
 async fn a_panic_is_an_error_answer_and_the_next_event_is_served() {
     let app = TestApp::with_ada_by_hand().await;
-    let request = Function::start("request", &app.environment()).await;
+    let request = Function::start("request", &app.environment());
     let mut broken = event("request.json");
     broken["isBase64Encoded"] = json!(true);
     broken["body"] = json!("ada@example.com is no base64");
@@ -335,7 +335,7 @@ async fn a_panic_is_an_error_answer_and_the_next_event_is_served() {
 #[tokio::test]
 async fn an_event_of_another_kind_is_an_error_and_the_next_one_is_served() {
     let app = TestApp::with_ada_by_hand().await;
-    let request = Function::start("request", &app.environment()).await;
+    let request = Function::start("request", &app.environment());
     for foreign in [
         json!({}),
         json!(null),
@@ -355,7 +355,7 @@ async fn an_event_of_another_kind_is_an_error_and_the_next_one_is_served() {
             .expect("an answer"),
     );
 
-    let mailer = Function::start("mailer", &app.environment()).await;
+    let mailer = Function::start("mailer", &app.environment());
     for foreign in [json!({}), json!({ "Records": 1 }), event("request.json")] {
         mailer.invoke(&foreign).await.expect_err("it is no batch");
     }
@@ -392,8 +392,8 @@ fn hostile(name: &str, host: &str) -> Value {
 #[tokio::test]
 async fn a_hostile_host_breaks_nothing_and_moves_no_link() {
     let app = TestApp::with_ada_by_hand().await;
-    let request = Function::start("request", &app.environment()).await;
-    let mailer = Function::start("mailer", &app.environment()).await;
+    let request = Function::start("request", &app.environment());
+    let mailer = Function::start("mailer", &app.environment());
     let hosts = [
         "evil.example",
         "evil example",
@@ -445,7 +445,7 @@ async fn statuses(sample: &str, changes: &[(&str, Value)]) -> Vec<u64> {
 
 async fn statuses_of(app: &TestApp, sample: &str, changes: &[(&str, Value)]) -> Vec<u64> {
     let limits = [("CLIENT_LIMIT", "1"), ("CLIENT_WINDOW_SECONDS", "86400")];
-    let request = Function::start("request", &with(&app.environment(), &limits)).await;
+    let request = Function::start("request", &with(&app.environment(), &limits));
     let mut statuses = Vec::new();
     for (pointer, value) in changes {
         let mut event = event(sample);
@@ -520,7 +520,7 @@ async fn an_ipv6_network_is_one_client() {
 #[tokio::test]
 async fn the_resource_is_the_functions_whatever_the_path() {
     let app = TestApp::with_ada_by_hand().await;
-    let request = Function::start("request", &app.environment()).await;
+    let request = Function::start("request", &app.environment());
     for path in [
         "/prod/core/user/forgot-password",
         "/",
@@ -536,7 +536,7 @@ async fn the_resource_is_the_functions_whatever_the_path() {
 #[tokio::test]
 async fn a_problem_is_an_answer_behind_every_gateway() {
     let app = TestApp::with_ada_by_hand().await;
-    let request = Function::start("request", &app.environment()).await;
+    let request = Function::start("request", &app.environment());
     for name in [
         "request.json",
         "request-rest.json",

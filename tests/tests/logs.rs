@@ -153,9 +153,9 @@ async fn the_binaries_log_no_secret_whatever_fails() {
         .start()
         .await;
     let environment = app.environment();
-    let request = Function::start("request", &environment).await;
-    let confirm = Function::start("confirm", &environment).await;
-    let mailer = Function::start("mailer", &environment).await;
+    let request = Function::start("request", &environment);
+    let confirm = Function::start("confirm", &environment);
+    let mailer = Function::start("mailer", &environment);
     for secret in [GOOD_PASSWORD, "ada%40example.com"] {
         app.secrets.add(secret);
     }
@@ -271,7 +271,7 @@ async fn a_batch_that_is_none_is_logged_without_what_it_holds() {
         .user(user("ada@example.com"))
         .start()
         .await;
-    let mailer = Function::start("mailer", &app.environment()).await;
+    let mailer = Function::start("mailer", &app.environment());
     for foreign in [
         json!("ada@example.com"),
         json!({ "Records": "ada@example.com" }),

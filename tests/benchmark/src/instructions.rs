@@ -10,7 +10,7 @@ use std::{
 
 use benchmark::{
     aws::CannedAws,
-    lambda::RuntimeApi,
+    lambda::Lambda,
     process::Process,
     subjects::{self, Subject},
 };
@@ -26,7 +26,7 @@ pub(crate) type Counts = BTreeMap<String, u64>;
 /// Counts the instructions of the binaries in `bootstraps`: from the start to the wait for the
 /// first event (init), with the first event (cold), and for one event more (warm).
 pub(crate) fn count(bootstraps: &Path) -> Counts {
-    let (api, aws) = (RuntimeApi::start(), CannedAws::start());
+    let (lambda, aws) = (Lambda::start(), CannedAws::start());
     let mut counts = Counts::new();
     for mut subject in subjects::functions(bootstraps, &aws) {
         // A hash of the smallest size: else nothing but the hash would be seen.
@@ -35,7 +35,7 @@ pub(crate) fn count(bootstraps: &Path) -> Counts {
                 .environment
                 .insert(name.to_owned(), value.to_owned());
         }
-        let [init, cold, all] = [0, 1, 1 + WARM].map(|events| run(&api, &subject, events));
+        let [init, cold, all] = [0, 1, 1 + WARM].map(|events| run(&lambda, &subject, events));
         let protocol = if subject.is_https { "https" } else { "http" };
         for (phase, count) in [
             ("init", init),
@@ -48,7 +48,7 @@ pub(crate) fn count(bootstraps: &Path) -> Counts {
     counts
 }
 
-fn run(api: &RuntimeApi, subject: &Subject, events: u64) -> u64 {
+fn run(lambda: &Lambda, subject: &Subject, events: u64) -> u64 {
     let profile = env::temp_dir().join(format!("callgrind-{}", process::id()));
     let mut command = vec![
         "/usr/bin/env".to_owned(),
@@ -60,12 +60,12 @@ fn run(api: &RuntimeApi, subject: &Subject, events: u64) -> u64 {
     command.extend(subject.command.iter().cloned());
     let mut environment = subject.environment.clone();
     environment.insert("PATH".to_owned(), env::var("PATH").unwrap_or_default());
-    let process = Process::start(&command, &environment, &api.address());
-    api.wait_for_next();
+    let process = Process::start(&command, &environment, &lambda.address());
+    lambda.wait_for_next();
     for _ in 0..events {
-        let (_, answer) = api.invoke(&subject.event);
+        let (_, answer) = lambda.invoke(&subject.event);
         subject.check(&answer);
-        api.wait_for_next();
+        lambda.wait_for_next();
     }
     // What `confirm` prepares beside.
     process.settle();

@@ -1,125 +1,61 @@
-//! Lambda's Runtime API for one process at a time.
+//! Invokes one function's process at a time, and times it.
 
-use std::{
-    sync::{
-        Arc,
-        mpsc::{self, Receiver},
-    },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use runtime_api::RuntimeApi;
 use tokio::{
-    net::TcpStream,
-    sync::{Mutex, mpsc as events},
+    runtime::{Builder, Runtime},
+    time::timeout,
 };
 
-/// How long a function may take for anything; under valgrind everything takes fifty times as long.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Time limit of everything a function does. Under valgrind it takes fifty times as long.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What a function says.
-enum Said {
-    /// It waits for an event.
-    Next,
-    /// This is its answer, and whether it is one.
-    Answer(bool, Bytes),
+/// The Runtime API, for callers that block.
+pub struct Lambda {
+    api: RuntimeApi,
+    runtime: Runtime,
 }
 
-/// The Runtime API.
-pub struct RuntimeApi {
-    port: u16,
-    events: events::UnboundedSender<Bytes>,
-    said: Receiver<(Instant, Said)>,
-}
-
-impl RuntimeApi {
-    /// Starts it on a free port.
+impl Lambda {
+    /// Starts the Runtime API on a thread of its own.
     #[must_use]
     pub fn start() -> Self {
-        let (events, waiting) = events::unbounded_channel();
-        let (say, said) = mpsc::channel();
-        let waiting = Arc::new(Mutex::new(waiting));
-        let answer = move |request: Request<Bytes>| {
-            let (waiting, say) = (waiting.clone(), say.clone());
-            async move {
-                let now = Instant::now();
-                if request.method() == Method::GET {
-                    // The test that listened may have ended.
-                    let _ = say.send((now, Said::Next));
-                    let event: Option<Bytes> = waiting.lock().await.recv().await;
-                    return event.map_or_else(|| status(StatusCode::GONE), invocation);
-                }
-                let is_answer = request.uri().path().ends_with("/response");
-                let _ = say.send((now, Said::Answer(is_answer, request.into_body())));
-                status(StatusCode::ACCEPTED)
-            }
-        };
-        let port = crate::serve(async |stream: TcpStream| Some(stream), answer);
-        Self { port, events, said }
+        let runtime = Builder::new_current_thread().enable_time().build();
+        Self {
+            api: RuntimeApi::start(TIMEOUT),
+            runtime: runtime.expect("a runtime"),
+        }
     }
 
-    /// What `AWS_LAMBDA_RUNTIME_API` holds.
+    /// Returns the value of `AWS_LAMBDA_RUNTIME_API`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.api.address().to_string()
     }
 
-    /// When the function asked for its next event.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "the waiting is what it is called for"
-    )]
+    /// Waits until the function asks for its next event and returns when it did.
     pub fn wait_for_next(&self) -> Instant {
-        let said = self.said.recv_timeout(PATIENCE);
-        match said.expect("the function asks for an event in time") {
-            (at, Said::Next) => at,
-            (_, Said::Answer(_, body)) => panic!("an answer without an event: {body:?}"),
-        }
+        self.within_timeout(self.api.wait_for_next())
     }
 
-    /// Hands `event` to the function, which waits for one: how long the answer took, and what
-    /// it is.
+    /// Invokes the function, which must be waiting for an event. Returns the time until its
+    /// response arrived, and the response.
     pub fn invoke(&self, event: &Bytes) -> (Duration, Bytes) {
         let start = Instant::now();
-        self.events.send(event.clone()).expect("the API runs");
-        let said = self.said.recv_timeout(PATIENCE);
-        match said.expect("the function answers in time") {
-            (at, Said::Answer(true, body)) => (at - start, body),
-            (_, Said::Answer(false, body)) => panic!("the function failed: {body:?}"),
-            (_, Said::Next) => panic!("the function asked for an event without an answer"),
+        let outcome = self.within_timeout(self.api.invoke(event.clone()));
+        match outcome.result {
+            Ok(response) => (outcome.at - start, response),
+            Err(document) => panic!("the function failed: {document:?}"),
         }
     }
-}
 
-fn status(status: StatusCode) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = status;
-    response
-}
-
-fn invocation(event: Bytes) -> Response<Bytes> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
-    Response::builder()
-        .header("content-type", "application/json")
-        .header(
-            "lambda-runtime-aws-request-id",
-            "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
-        )
-        .header(
-            "lambda-runtime-deadline-ms",
-            (now + PATIENCE).as_millis().to_string(),
-        )
-        .header(
-            "lambda-runtime-invoked-function-arn",
-            "arn:aws:lambda:eu-central-1:123456789012:function:f",
-        )
-        .header(
-            "lambda-runtime-trace-id",
-            "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0",
-        )
-        .body(event)
-        .expect("valid headers")
+    fn within_timeout<T>(&self, work: impl Future<Output = T>) -> T {
+        // A timer can be made only inside of the runtime.
+        let result = self
+            .runtime
+            .block_on(async { timeout(TIMEOUT, work).await });
+        result.expect("the function keeps the time limit")
+    }
 }

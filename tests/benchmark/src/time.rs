@@ -10,7 +10,7 @@ use std::{
 
 use benchmark::{
     aws::CannedAws,
-    lambda::RuntimeApi,
+    lambda::Lambda,
     process::Process,
     subjects::{self, Subject},
 };
@@ -47,7 +47,7 @@ pub(crate) struct Measured {
 
 /// Measures the binaries in `bootstraps`, the peers and the floors.
 pub(crate) fn measure(bootstraps: &Path) -> Vec<Measured> {
-    let (api, aws) = (RuntimeApi::start(), CannedAws::start());
+    let (lambda, aws) = (Lambda::start(), CannedAws::start());
     let subjects = subjects::floors(&aws)
         .into_iter()
         .chain(subjects::functions(bootstraps, &aws))
@@ -55,12 +55,12 @@ pub(crate) fn measure(bootstraps: &Path) -> Vec<Measured> {
     let mut all: Vec<Measured> = subjects.map(Measured::new).collect();
     for _ in 0..ROUNDS {
         for measured in &mut all {
-            measured.start_cold(&api);
+            measured.start_cold(&lambda);
         }
     }
     for _ in 0..WARM_ROUNDS {
         for measured in &mut all {
-            measured.keep_warm(&api);
+            measured.keep_warm(&lambda);
         }
     }
     all
@@ -83,11 +83,11 @@ impl Measured {
         }
     }
 
-    fn start_cold(&mut self, api: &RuntimeApi) {
+    fn start_cold(&mut self, lambda: &Lambda) {
         let start = Instant::now();
-        let process = self.start(api);
-        let init = api.wait_for_next() - start;
-        let first = self.invoke(api);
+        let process = self.start(lambda);
+        let init = lambda.wait_for_next() - start;
+        let first = self.invoke(lambda);
         self.colds.push(Cold {
             init,
             first,
@@ -96,19 +96,19 @@ impl Measured {
         process.end();
     }
 
-    fn keep_warm(&mut self, api: &RuntimeApi) {
-        let process = self.start(api);
-        api.wait_for_next();
+    fn keep_warm(&mut self, lambda: &Lambda) {
+        let process = self.start(lambda);
+        lambda.wait_for_next();
         let start = Instant::now();
         for _ in 0..WARM_UP {
-            self.invoke(api);
+            self.invoke(lambda);
             if start.elapsed() > WARM_TIME {
                 break;
             }
         }
         let (start, cpu) = (Instant::now(), process.cpu());
         for _ in 0..WARM {
-            let taken = self.invoke(api);
+            let taken = self.invoke(lambda);
             self.warm.push(taken);
             if start.elapsed() > WARM_TIME {
                 break;
@@ -120,19 +120,19 @@ impl Measured {
         process.end();
     }
 
-    fn start(&self, api: &RuntimeApi) -> Process {
+    fn start(&self, lambda: &Lambda) -> Process {
         let Subject {
             command,
             environment,
             ..
         } = &self.subject;
-        Process::start(command, environment, &api.address())
+        Process::start(command, environment, &lambda.address())
     }
 
-    fn invoke(&self, api: &RuntimeApi) -> Duration {
-        let (taken, answer) = api.invoke(&self.subject.event);
+    fn invoke(&self, lambda: &Lambda) -> Duration {
+        let (taken, answer) = lambda.invoke(&self.subject.event);
         self.subject.check(&answer);
-        api.wait_for_next();
+        lambda.wait_for_next();
         taken
     }
 }
