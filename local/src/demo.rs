@@ -1,4 +1,4 @@
-//! `demo`: a whole reset on a system in memory, each step said and checked.
+//! `demo`: walks through a whole reset on a system in memory, and prints and checks each step.
 
 use std::time::Duration;
 
@@ -20,15 +20,17 @@ use crate::{
     system::{LocalSystem, Options},
 };
 
-/// A password that the policy refuses, and one that it takes.
-const WEAK: &str = "password1234567";
-const STRONG: &str = "ochre lantern tugboat sonnet";
+/// A password that the policy rejects.
+const WEAK_PASSWORD: &str = "password1234567";
+/// A password that the policy accepts.
+const STRONG_PASSWORD: &str = "ochre lantern tugboat sonnet";
 
-/// How often the inbox is looked at, and how long a mail may take.
-const LOOK: Duration = Duration::from_millis(20);
-const LOOKS: u32 = 500;
+/// Interval between checks of the inbox.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Checks before giving up on an email: ten seconds' worth.
+const MAX_POLLS: u32 = 500;
 
-/// Walks through a reset; an error where one step does not hold.
+/// Walks through a reset. A step that goes wrong is an error.
 pub async fn run() -> Result<()> {
     let system = LocalSystem::start(Options::in_memory()).await?;
     add_demo_user(&system).await?;
@@ -36,10 +38,10 @@ pub async fn run() -> Result<()> {
         client: Client::builder(TokioExecutor::new()).build_http(),
         system,
     };
-    let held = demo.walk().await;
+    let result = demo.run_steps().await;
     demo.system.stop().await;
-    held?;
-    println!("\nAll of it held.");
+    result?;
+    println!("\nEvery step worked.");
     Ok(())
 }
 
@@ -48,95 +50,96 @@ struct Demo {
     client: Client<HttpConnector, Body>,
 }
 
-struct Answer {
+struct HttpResponse {
     status: StatusCode,
     body: Bytes,
 }
 
 impl Demo {
-    async fn walk(&self) -> Result<()> {
+    async fn run_steps(&self) -> Result<()> {
         println!("A reset for {DEMO_ADDRESS}, on {}\n", self.system.api_url());
-        self.ask().await?;
+        self.request_email().await?;
         let token = self.follow_link().await?;
         self.set_password(&token).await?;
-        self.look_back(&token).await
+        self.check_account().await?;
+        self.reuse_link(&token).await
     }
 
-    async fn ask(&self) -> Result<()> {
+    async fn request_email(&self) -> Result<()> {
         let known = self
             .post("forgot-password", &json!({ "email": DEMO_ADDRESS }))
             .await?;
         ensure!(
             known.worked(),
-            "asking for a mail answered {}",
+            "the request for an email returned {}",
             known.status
         );
-        say("ask for a mail", "200 {\"worked\": true}");
+        report("request an email", "200 {\"worked\": true}");
 
         let unknown = self
             .post("forgot-password", &json!({ "email": "nobody@example.com" }))
             .await?;
         ensure!(
             unknown.status == known.status && unknown.body == known.body,
-            "an unknown address is answered otherwise"
+            "the response for an unknown address differs"
         );
-        say(
-            "ask for an unknown address",
-            "the same answer: it tells nobody who has an account",
+        report(
+            "request one for nobody",
+            "the same response: it does not reveal who has an account",
         );
         Ok(())
     }
 
     async fn follow_link(&self) -> Result<String> {
         let mail = self.mail(1).await?;
-        ensure!(mail.to == [DEMO_ADDRESS], "the mail went to {:?}", mail.to);
-        say("look into the inbox", &format!("\"{}\"", mail.subject));
+        ensure!(mail.to == [DEMO_ADDRESS], "the email went to {:?}", mail.to);
+        report("open the inbox", &format!("\"{}\"", mail.subject));
 
         let (_, token) = mail
             .text
             .split_once("&token=")
-            .context("the mail has no link")?;
+            .context("the email has no link")?;
         let token: String = token.chars().take_while(|c| !c.is_whitespace()).collect();
         ensure!(
             token.len() == 43,
             "the token has {} characters",
             token.len()
         );
-        say(
-            "take the link out of it",
-            "a token of 43 characters, behind the # where no log sees it",
+        report(
+            "follow the link",
+            "a token of 43 characters, after the # so that no server logs it",
         );
         Ok(token)
     }
 
     async fn set_password(&self, token: &str) -> Result<()> {
-        let weak = self.change(token, WEAK).await?;
+        let weak = self.change(token, WEAK_PASSWORD).await?;
         ensure!(
             weak.status == StatusCode::UNPROCESSABLE_ENTITY,
-            "a weak password answered {}",
+            "a weak password returned {}",
             weak.status
         );
         ensure!(
             weak.json()["code"] == "weak_password",
-            "a weak password answered {}",
+            "a weak password returned {}",
             weak.json()
         );
-        say(
+        report(
             "set a weak password",
             "422 weak_password, and the link still works",
         );
 
-        let strong = self.change(token, STRONG).await?;
+        let strong = self.change(token, STRONG_PASSWORD).await?;
         ensure!(
             strong.worked(),
-            "a good password answered {}",
+            "a strong password returned {}",
             strong.status
         );
-        say("set a good password", "200 {\"worked\": true}");
+        report("set a strong password", "200 {\"worked\": true}");
         Ok(())
     }
 
-    async fn look_back(&self, token: &str) -> Result<()> {
+    async fn check_account(&self) -> Result<()> {
         let users = Users::new(
             self.system.dynamodb().clone(),
             self.system.tables().users.clone(),
@@ -144,77 +147,81 @@ impl Demo {
         let user = users
             .get(&demo_address())
             .await?
-            .context("the account is gone")?;
+            .context("the account does not exist")?;
         let hash = user.password_hash.context("the account has no password")?;
         ensure!(
-            password::verify(&Password::new(STRONG), &hash),
+            password::verify(&Password::new(STRONG_PASSWORD), &hash),
             "the new password does not work"
         );
         ensure!(
             !password::verify(&Password::new(DEMO_PASSWORD), &hash),
             "the old password still works"
         );
-        say(
+        report(
             "try both passwords",
-            "the new one works, the old one is dead",
+            "the new one works, the old one does not",
         );
         ensure!(
             user.session_epoch == 1,
             "the session epoch is {}",
             user.session_epoch
         );
-        say(
-            "look at the session epoch",
-            "it has grown: an application that checks it ends older sessions",
+        report(
+            "check the session epoch",
+            "it increased: an application that checks it ends older sessions",
         );
 
+        Ok(())
+    }
+
+    async fn reuse_link(&self, token: &str) -> Result<()> {
         let again = self.change(token, "another lantern tugboat sonnet").await?;
         ensure!(
             again.json()["code"] == "invalid_token",
             "the link worked twice: {}",
             again.json()
         );
-        say("use the link again", "400 invalid_token: a link works once");
+        report("use the link again", "400 invalid_token: a link works once");
 
         let notice = self.mail(2).await?;
         ensure!(
             notice.to == [DEMO_ADDRESS] && !notice.text.contains("token"),
-            "the notice is not one"
+            "the email is not the notice of a change"
         );
-        say("look into the inbox", &format!("\"{}\"", notice.subject));
+        report("open the inbox", &format!("\"{}\"", notice.subject));
         Ok(())
     }
 
-    async fn change(&self, token: &str, password: &str) -> Result<Answer> {
+    async fn change(&self, token: &str, password: &str) -> Result<HttpResponse> {
         let fields = json!({ "email": DEMO_ADDRESS, "forgot_password_hash": token, "new_password": password });
         self.post("change-forgotten-password", &fields).await
     }
 
-    async fn post(&self, resource: &str, fields: &Value) -> Result<Answer> {
+    async fn post(&self, resource: &str, fields: &Value) -> Result<HttpResponse> {
         let request = Request::post(format!("{}/core/user/{resource}/", self.system.api_url()))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(fields.to_string()))?;
         let (parts, body) = self.client.request(request).await?.into_parts();
-        Ok(Answer {
+        Ok(HttpResponse {
             status: parts.status,
             body: body.collect().await?.to_bytes(),
         })
     }
 
-    /// The newest mail, once there are `count`.
+    /// Waits until there are `count` emails and returns the newest.
     async fn mail(&self, count: usize) -> Result<StoredMail> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_POLLS {
             let mut mails = self.system.inbox().mails();
             if mails.len() == count {
                 return Ok(mails.swap_remove(0));
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
-        bail!("mail number {count} did not come")
+        bail!("email number {count} did not arrive")
     }
 }
 
-impl Answer {
+impl HttpResponse {
     fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -224,6 +231,6 @@ impl Answer {
     }
 }
 
-fn say(step: &str, result: &str) {
+fn report(step: &str, result: &str) {
     println!("  ok  {step:28}{result}");
 }

@@ -1,4 +1,4 @@
-//! The local gateway: HTTP requests as API Gateway would hand them to the functions.
+//! The local gateway: passes HTTP requests to the functions as API Gateway does.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -20,25 +20,25 @@ use lambda_http::{
 use rand::rngs::SysRng;
 use shared::http::{MAX_BODY_BYTES, Problem};
 
-/// API Gateway takes no more than this. What is over the functions' own limit is read and
-/// dropped, since a client that is cut off while it sends does not see the answer.
+/// API Gateway's limit. Bytes over the functions' own limit are read and dropped, since a client
+/// whose connection is cut off while it sends does not see the response.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
-/// Where somebody asks for a mail.
+/// Paths to request a reset email.
 pub const FORGOT_PASSWORD: [&str; 2] =
     ["/core/user/forgot-password", "/core/user/forgot-password/"];
-/// Where somebody sets a new password.
+/// Paths to set a new password.
 pub const CHANGE_FORGOTTEN_PASSWORD: [&str; 2] = [
     "/core/user/change-forgotten-password",
     "/core/user/change-forgotten-password/",
 ];
-/// Where password managers look for the page.
+/// Path of the page for password managers.
 pub const WELL_KNOWN: &str = "/.well-known/change-password";
 
-/// The description of the resources for programs.
+/// The OpenAPI description of the resources.
 const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
-/// What the routes share.
+/// State of the routes: the functions.
 #[derive(Clone)]
 pub(crate) struct Functions {
     pub(crate) request: Arc<request::App>,
@@ -46,7 +46,7 @@ pub(crate) struct Functions {
     pub(crate) now: fn() -> DateTime<Utc>,
 }
 
-/// Both resources, with and without a slash at the end, and `other` beside them.
+/// Builds the router of both resources, with and without a trailing slash, and of `other`.
 pub(crate) fn router(functions: Functions, other: Router) -> Router {
     let mut router = Router::new();
     for path in FORGOT_PASSWORD {
@@ -56,8 +56,11 @@ pub(crate) fn router(functions: Functions, other: Router) -> Router {
         router = router.route(path, any(change_forgotten_password));
     }
     router
-        .route(WELL_KNOWN, get(forgot_password).fallback(only_get))
-        .route("/openapi.json", get(openapi).fallback(only_get))
+        .route(
+            WELL_KNOWN,
+            get(forgot_password).fallback(method_not_allowed),
+        )
+        .route("/openapi.json", get(openapi).fallback(method_not_allowed))
         .with_state(functions)
         .merge(other)
         .fallback(not_found)
@@ -92,8 +95,7 @@ async fn not_found() -> Response {
     http_response(shared::http::secured(Problem::NotFound.into_response()))
 }
 
-/// The answer to another method than that of a page.
-async fn only_get() -> Response {
+async fn method_not_allowed() -> Response {
     let problem = Problem::MethodNotAllowed("GET, HEAD");
     http_response(shared::http::secured(problem.into_response()))
 }
@@ -110,15 +112,15 @@ async fn lambda_request(request: Request, peer: SocketAddr) -> lambda_http::Requ
         .unwrap_or_default()
         .parse()
         .unwrap_or_default();
-    lambda_http::Request::from_parts(parts, LambdaBody::Binary(read(body).await))
+    lambda_http::Request::from_parts(parts, LambdaBody::Binary(read_body(body).await))
         .with_raw_http_path(&path)
         .with_query_string_parameters(query)
         .with_request_context(RequestContext::ApiGatewayV2(context))
 }
 
-/// The body, as far as the functions look at it: one byte over their limit is enough for them
-/// to refuse it.
-async fn read(mut body: Body) -> Vec<u8> {
+/// Reads the body and keeps up to one byte over the functions' limit, which is enough for them to
+/// refuse it.
+async fn read_body(mut body: Body) -> Vec<u8> {
     let (mut kept, mut read) = (Vec::new(), 0);
     while let Some(Ok(frame)) = body.frame().await {
         let data: Bytes = frame.into_data().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The local inbox: the newest mails that the local SES endpoint took.
+//! The local inbox: the newest emails that the local SES endpoint accepted.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,12 +24,12 @@ use shared::pages::source_hash;
 
 use crate::atomic_file;
 
-/// The most mails that are kept, so that a system under load does not grow without end.
-const MAX_MAILS: usize = 1000;
+/// Emails to keep, so that a system under load does not grow without limit.
+const MAX_EMAILS: usize = 1000;
 
-/// What a mail's HTML may do: be looked at, and open its links elsewhere. Mails have their styles
-/// in their elements, where no hash can allow them.
-const MAIL_POLICY: HeaderValue = HeaderValue::from_static(
+/// Content security policy of an email's HTML part: it may be displayed and open links in other
+/// tabs. Emails have inline styles, which a hash cannot allow.
+const EMAIL_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: https:; \
      sandbox allow-popups allow-popups-to-escape-sandbox",
 );
@@ -37,48 +37,50 @@ const MAIL_POLICY: HeaderValue = HeaderValue::from_static(
 const STYLE: &str = include_str!("../templates/inbox.css");
 const SCRIPT: &str = include_str!("../templates/inbox.js");
 
-/// A mail as it was handed to SES.
+/// An email as SES received it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredMail {
-    /// When it was taken, in epoch milliseconds.
+    /// Time of receipt, in epoch milliseconds.
     pub at: i64,
-    /// Its recipients.
+    /// Recipients.
     pub to: Vec<String>,
-    /// Its sender.
+    /// Sender.
     pub from: String,
-    /// Its subject.
+    /// Subject.
     pub subject: String,
-    /// Its plain part.
+    /// Plain-text part.
     pub text: String,
-    /// Its HTML part.
+    /// HTML part.
     pub html: String,
-    /// The headers that the sender added.
+    /// Headers that the sender added.
     pub headers: BTreeMap<String, String>,
 }
 
-/// A mail and the request that it came in.
+/// An email and the request that delivered it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
     mail: StoredMail,
     request: Value,
 }
 
-/// The mails, oldest first, and the file that they outlive the process in.
+/// The inbox. Clones share their emails.
 #[derive(Clone, Default)]
 pub struct Inbox(Arc<Mutex<Store>>);
 
 #[derive(Default)]
 struct Store {
+    /// Oldest first.
     entries: VecDeque<Entry>,
-    /// Mails that are no longer kept: the number of the first entry.
+    /// Number of dropped emails, which is the number of the first entry.
     dropped: usize,
+    /// The file in which emails persist.
     file: Option<File>,
 }
 
 impl Store {
     fn add(&mut self, entry: Entry) {
         self.entries.push_back(entry);
-        if self.entries.len() > MAX_MAILS {
+        if self.entries.len() > MAX_EMAILS {
             self.entries.pop_front();
             self.dropped += 1;
         }
@@ -86,14 +88,14 @@ impl Store {
 }
 
 impl Inbox {
-    /// The inbox in `path`, a mail a line; new where there is no such file. What is no longer kept
-    /// goes from the file, too.
+    /// Opens the inbox in the file `path`, which has one email per line, or creates it. Emails over
+    /// the limit are removed from the file.
     pub fn open(path: &Path) -> Result<Self> {
-        let context = || format!("the inbox {}", path.display());
+        let context = || format!("opening the inbox {}", path.display());
         let mut store = Store::default();
         if path.exists() {
             for line in BufReader::new(File::open(path).with_context(context)?).lines() {
-                // A line that was cut off by a crash is not worth refusing to start for.
+                // Skip a line that a crash cut off.
                 if let Ok(entry) = serde_json::from_str(&line.with_context(context)?) {
                     store.add(entry);
                 }
@@ -110,14 +112,14 @@ impl Inbox {
         Ok(Self(Arc::new(Mutex::new(store))))
     }
 
-    /// How many mails came in since the start, and before it as far as they were kept.
+    /// Returns the number of emails received since the start, plus those kept from before.
     #[must_use]
     pub fn count(&self) -> usize {
         let store = self.store();
         store.dropped + store.entries.len()
     }
 
-    /// The mails, newest first.
+    /// Returns the emails, newest first.
     #[must_use]
     pub fn mails(&self) -> Vec<StoredMail> {
         self.store()
@@ -135,7 +137,7 @@ impl Inbox {
         times.filter_map(DateTime::from_timestamp_millis).collect()
     }
 
-    /// Keeps `mail`, which came in `request`.
+    /// Stores `mail`, which `request` delivered.
     pub(crate) fn push(&self, mail: StoredMail, request: Value) -> Result<()> {
         let entry = Entry { mail, request };
         let mut store = self.store();
@@ -153,7 +155,7 @@ impl Inbox {
     }
 }
 
-/// The inbox as a page under `/inbox/` and as JSON under `/inbox.json`.
+/// Builds the router of the page `/inbox/` and of `/inbox.json`.
 pub(crate) fn router(inbox: Inbox) -> Router {
     Router::new()
         .route(
@@ -168,8 +170,8 @@ pub(crate) fn router(inbox: Inbox) -> Router {
 
 #[derive(Template)]
 #[template(path = "inbox.html")]
-struct Page {
-    /// Newest first, each with its number.
+struct InboxPage {
+    /// Newest first, with their numbers.
     entries: Vec<(usize, Entry)>,
     style: &'static str,
     script: &'static str,
@@ -183,7 +185,7 @@ async fn page(State(inbox): State<Inbox>) -> Response {
         entries.reverse();
         entries
     };
-    let page = Page {
+    let page = InboxPage {
         entries,
         style: STYLE,
         script: SCRIPT,
@@ -201,7 +203,7 @@ async fn page(State(inbox): State<Inbox>) -> Response {
     )
 }
 
-/// A mail's HTML part, for the frame that shows it.
+/// Returns an email's HTML part, for the frame that shows it.
 async fn html_part(State(inbox): State<Inbox>, UrlPath(number): UrlPath<usize>) -> Response {
     let part = {
         let store = inbox.store();
@@ -212,9 +214,9 @@ async fn html_part(State(inbox): State<Inbox>, UrlPath(number): UrlPath<usize>) 
     };
     match part {
         None => StatusCode::NOT_FOUND.into_response(),
-        // Links open beside the inbox rather than inside of the frame.
+        // Links open in a new tab instead of in the frame.
         Some(part) => html(
-            MAIL_POLICY,
+            EMAIL_POLICY,
             part.replacen("<head>", "<head><base target=\"_blank\">", 1),
         ),
     }
@@ -237,7 +239,7 @@ fn html(policy: HeaderValue, body: String) -> Response {
 }
 
 impl Entry {
-    /// When it was taken, for people.
+    /// Formats the time of receipt.
     fn time(&self) -> String {
         let at = DateTime::from_timestamp_millis(self.mail.at);
         at.map_or_else(String::new, |at| {
@@ -245,7 +247,7 @@ impl Entry {
         })
     }
 
-    /// The lines of the plain part, each with whether it is a link.
+    /// Returns the lines of the plain-text part, and whether each is a link.
     fn lines(&self) -> Vec<(&str, bool)> {
         let is_link = |line: &str| line.starts_with("https://") || line.starts_with("http://");
         self.mail
@@ -255,7 +257,7 @@ impl Entry {
             .collect()
     }
 
-    /// The request, indented.
+    /// Formats the request as indented JSON.
     fn request(&self) -> String {
         serde_json::to_string_pretty(&self.request).unwrap_or_default()
     }
@@ -280,20 +282,20 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_mails_are_kept_in_memory_and_in_the_file() {
+    fn the_newest_emails_are_kept_in_memory_and_in_the_file() {
         let path = std::env::temp_dir().join(format!("inbox-{}.jsonl", std::process::id()));
         let inbox = Inbox::open(&path).expect("a new inbox");
-        for number in 0..MAX_MAILS + 5 {
+        for number in 0..MAX_EMAILS + 5 {
             inbox.push(mail(number), Value::Null).expect("a file");
         }
-        assert_eq!(inbox.count(), MAX_MAILS + 5);
+        assert_eq!(inbox.count(), MAX_EMAILS + 5);
         for inbox in [inbox, Inbox::open(&path).expect("the same inbox")] {
             let mails = inbox.mails();
-            assert_eq!(mails.len(), MAX_MAILS);
-            assert_eq!(mails[0].subject, (MAX_MAILS + 4).to_string());
+            assert_eq!(mails.len(), MAX_EMAILS);
+            assert_eq!(mails[0].subject, (MAX_EMAILS + 4).to_string());
         }
         let lines = fs::read_to_string(&path).expect("a file").lines().count();
         fs::remove_file(&path).expect("a file");
-        assert_eq!(lines, MAX_MAILS);
+        assert_eq!(lines, MAX_EMAILS);
     }
 }

@@ -28,6 +28,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "parsed once")]
 enum Command {
     /// Start everything: API, inbox, admin panel, DynamoDB, SES, mailer
     Runserver(RunserverArgs),

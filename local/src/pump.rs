@@ -1,7 +1,7 @@
-//! The pump: reads the outbox's stream and feeds the mailer, as Lambda's event source does.
+//! The pump: feeds the mailer from the outbox's stream, as Lambda's event source mapping does.
 //!
-//! Its place in the stream is kept in a file, so that a mail that was owed when the process
-//! stopped is sent when it starts again, and none is sent twice.
+//! Its checkpoints are in a file, so an email that is due when the process stops is sent after the
+//! next start, and no email is sent twice.
 
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
@@ -25,113 +25,107 @@ use tokio::time::sleep;
 
 use crate::atomic_file;
 
-/// How long the stream is left alone after it had nothing new.
-const IDLE: Duration = Duration::from_millis(100);
-/// How long a record waits after it failed.
-const RETRY: Duration = Duration::from_secs(1);
-/// Records in a batch, as the template has it.
+/// Pause after the stream had nothing new.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Pause after a failure.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Records per batch, as in the template.
 const BATCH_SIZE: i32 = 10;
 
-/// Feeds `mailer` from the stream of one table.
+/// Iterators by shard; `None` at the end of a closed shard.
+type ShardIterators = HashMap<String, Option<String>>;
+
+/// Feeds a mailer from the stream of one table.
 pub struct Pump {
     streams: Streams,
     stream_arn: String,
     mailer: Arc<mailer::App>,
     now: fn() -> DateTime<Utc>,
-    places: Places,
-}
-
-/// The last record of each shard that is done with.
-#[derive(Default)]
-struct Places {
-    file: Option<PathBuf>,
-    last: BTreeMap<String, String>,
+    checkpoints: Checkpoints,
 }
 
 impl Pump {
-    /// A pump of the stream of `table`. `places` is the file that holds its place.
+    /// Builds a pump for the stream of `table`. `checkpoints` is the file of its checkpoints.
     pub async fn new(
         dynamodb: &DynamoDb,
         streams: Streams,
         table: &str,
         mailer: Arc<mailer::App>,
         now: fn() -> DateTime<Utc>,
-        places: Option<PathBuf>,
+        checkpoints: Option<PathBuf>,
     ) -> Result<Self> {
         let described = dynamodb.describe_table().table_name(table).send().await;
         let described = described.map_err(|error| AwsError::new("DescribeTable", &error))?;
         let stream_arn = described.table.and_then(|table| table.latest_stream_arn);
         let stream_arn = stream_arn.with_context(|| {
-            format!("the table {table} has no stream; turn one on with the view NEW_IMAGE, or let `migrate` make the table")
+            format!(
+                "the table {table} has no stream; enable one with the view NEW_IMAGE, or let \
+                 `migrate` create the table"
+            )
         })?;
         Ok(Self {
             streams,
             stream_arn,
             mailer,
             now,
-            places: Places::open(places),
+            checkpoints: Checkpoints::open(checkpoints),
         })
     }
 
-    /// Runs until it is dropped. What fails is logged and tried again.
+    /// Runs until it is dropped. Failures are logged and retried.
     pub async fn run(mut self) {
         let mut iterators = HashMap::new();
         loop {
-            match self.empty(&mut iterators).await {
-                Ok(()) => sleep(IDLE).await,
+            match self.drain(&mut iterators).await {
+                Ok(()) => sleep(POLL_INTERVAL).await,
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "the stream is read again");
+                    tracing::warn!(error = format!("{error:#}"), "reading the stream again");
                     iterators.clear();
-                    sleep(RETRY).await;
+                    sleep(RETRY_INTERVAL).await;
                 }
             }
         }
     }
 
-    /// Delivers what there is.
-    async fn empty(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<()> {
+    /// Delivers all available records.
+    async fn drain(&mut self, iterators: &mut ShardIterators) -> Result<()> {
         self.add_shards(iterators).await?;
-        let mut ended = 0;
-        while self.turn(iterators).await? {
-            // Behind a shard that has just ended there are new ones. Not asked for every time: AWS
-            // answers ten times a second, and the embedded DynamoDB reads the whole stream for it.
-            let now = iterators.values().filter(|next| next.is_none()).count();
-            if now > ended {
-                ended = now;
+        let mut closed = 0;
+        while self.poll(iterators).await? {
+            // A shard that has just closed has successors. Not listed on every poll: AWS allows
+            // ten calls a second, and the embedded DynamoDB reads the whole stream for each.
+            let closed_now = iterators.values().filter(|next| next.is_none()).count();
+            if closed_now > closed {
+                closed = closed_now;
                 self.add_shards(iterators).await?;
             }
         }
         Ok(())
     }
 
-    /// One look at every shard of `iterators`; whether there was anything.
-    async fn turn(&mut self, iterators: &mut HashMap<String, Option<String>>) -> Result<bool> {
-        let mut any = false;
+    /// Reads every shard once. Returns whether there were any records.
+    async fn poll(&mut self, iterators: &mut ShardIterators) -> Result<bool> {
+        let mut has_records = false;
         for (shard, iterator) in iterators.iter_mut() {
             let Some(current) = iterator.clone() else {
                 continue;
             };
-            let answer = self
-                .streams
-                .get_records()
-                .shard_iterator(current)
-                .limit(BATCH_SIZE)
-                .send()
-                .await;
-            let answer = answer.map_err(|error| AwsError::new("GetRecords", &error))?;
-            let records = answer.records.unwrap_or_default();
+            let request = self.streams.get_records().shard_iterator(current);
+            let response = request.limit(BATCH_SIZE).send().await;
+            let response = response.map_err(|error| AwsError::new("GetRecords", &error))?;
+            let records = response.records.unwrap_or_default();
             if !records.is_empty() {
-                any = true;
+                has_records = true;
                 self.deliver(shard, &records).await?;
             }
-            *iterator = answer.next_shard_iterator;
+            *iterator = response.next_shard_iterator;
         }
-        Ok(any)
+        Ok(has_records)
     }
 
-    /// Adds the shards that are not in `iterators` yet.
-    async fn add_shards(&self, iterators: &mut HashMap<String, Option<String>>) -> Result<()> {
-        for shard in self.shards().await? {
+    /// Adds the shards that `iterators` lacks.
+    async fn add_shards(&self, iterators: &mut ShardIterators) -> Result<()> {
+        for shard in self.list_shards().await? {
             let Some(id) = shard.shard_id else { continue };
             if let Entry::Vacant(shard) = iterators.entry(id) {
                 let iterator = self.iterator(shard.key()).await?;
@@ -141,22 +135,16 @@ impl Pump {
         Ok(())
     }
 
-    async fn shards(&self) -> Result<Vec<Shard>> {
-        let answer = self
-            .streams
-            .describe_stream()
-            .stream_arn(&self.stream_arn)
-            .send()
-            .await;
-        let answer = answer.map_err(|error| AwsError::new("DescribeStream", &error))?;
-        Ok(answer
-            .stream_description
-            .and_then(|stream| stream.shards)
-            .unwrap_or_default())
+    async fn list_shards(&self) -> Result<Vec<Shard>> {
+        let request = self.streams.describe_stream().stream_arn(&self.stream_arn);
+        let response = request.send().await;
+        let response = response.map_err(|error| AwsError::new("DescribeStream", &error))?;
+        let stream = response.stream_description;
+        Ok(stream.and_then(|stream| stream.shards).unwrap_or_default())
     }
 
-    /// An iterator from where the pump left off in `shard`; from its start where it never was,
-    /// or where the stream no longer reaches back so far.
+    /// Returns an iterator that starts after the checkpoint of `shard`, or at the shard's start if
+    /// it has no checkpoint or the stream has trimmed that record.
     async fn iterator(&self, shard: &str) -> Result<Option<String>> {
         let request = || {
             self.streams
@@ -164,57 +152,61 @@ impl Pump {
                 .stream_arn(&self.stream_arn)
                 .shard_id(shard)
         };
-        if let Some(last) = self.places.last.get(shard) {
+        if let Some(last) = self.checkpoints.last.get(shard) {
             let after = request()
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .sequence_number(last);
-            if let Ok(answer) = after.send().await {
-                return Ok(answer.shard_iterator);
+            if let Ok(response) = after.send().await {
+                return Ok(response.shard_iterator);
             }
         }
-        let start = request()
-            .shard_iterator_type(ShardIteratorType::TrimHorizon)
-            .send()
-            .await;
-        Ok(start
-            .map_err(|error| AwsError::new("GetShardIterator", &error))?
-            .shard_iterator)
+        let start = request().shard_iterator_type(ShardIteratorType::TrimHorizon);
+        let response = start.send().await;
+        let response = response.map_err(|error| AwsError::new("GetShardIterator", &error))?;
+        Ok(response.shard_iterator)
     }
 
-    /// Hands `records` to the mailer until it is done with all of them.
+    /// Passes `records` to the mailer until it has handled all of them.
     async fn deliver(&mut self, shard: &str, records: &[Record]) -> Result<()> {
         let mut rest: Vec<Value> = records.iter().map(lambda_record).collect();
         while !rest.is_empty() {
             let batch = mailer::Batch::read(json!({ "Records": rest }))?;
             let response =
                 mailer::handle(&self.mailer, batch, (self.now)(), None, &mut SysRng).await;
-            let number = |record: &Value| {
-                record["dynamodb"]["SequenceNumber"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let failed = response
-                .batch_item_failures
-                .first()
-                .map(|failure| failure.item_identifier.clone());
-            let done = rest
+            let first_failed = response.batch_item_failures.first();
+            let handled = rest
                 .iter()
-                .position(|record| Some(number(record)) == failed)
+                .position(|record| {
+                    first_failed
+                        .is_some_and(|failed| failed.item_identifier == sequence_number(record))
+                })
                 .unwrap_or(rest.len());
-            if let Some(last) = rest.drain(..done).next_back() {
-                self.places.set(shard, number(&last))?;
+            if let Some(last) = rest.drain(..handled).next_back() {
+                self.checkpoints.set(shard, sequence_number(&last))?;
             }
             if !rest.is_empty() {
-                sleep(RETRY).await;
+                sleep(RETRY_INTERVAL).await;
             }
         }
         Ok(())
     }
 }
 
-impl Places {
-    /// The places in `file`; none where there is no such file yet.
+fn sequence_number(record: &Value) -> &str {
+    record["dynamodb"]["SequenceNumber"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+/// The last handled record of each shard.
+#[derive(Default)]
+struct Checkpoints {
+    file: Option<PathBuf>,
+    last: BTreeMap<String, String>,
+}
+
+impl Checkpoints {
+    /// Reads the checkpoints in `file`, if it exists.
     fn open(file: Option<PathBuf>) -> Self {
         let text = file
             .as_ref()
@@ -225,12 +217,13 @@ impl Places {
         Self { file, last }
     }
 
-    fn set(&mut self, shard: &str, sequence_number: String) -> Result<()> {
-        self.last.insert(shard.to_owned(), sequence_number);
+    fn set(&mut self, shard: &str, sequence_number: &str) -> Result<()> {
+        self.last
+            .insert(shard.to_owned(), sequence_number.to_owned());
         if let Some(file) = &self.file {
-            atomic_file::write(file, &serde_json::to_string(&self.last)?).with_context(|| {
-                format!("writing the position in the stream to {}", file.display())
-            })?;
+            let json = serde_json::to_string(&self.last)?;
+            atomic_file::write(file, &json)
+                .with_context(|| format!("writing the checkpoints to {}", file.display()))?;
         }
         Ok(())
     }

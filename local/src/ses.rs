@@ -1,5 +1,5 @@
-//! The local SES v2 endpoint: `SendEmail`, into the inbox; and what SES tells later about mail to
-//! its simulator's addresses.
+//! The local SES v2 endpoint: `SendEmail` stores emails in the inbox, and emails to the simulator's
+//! addresses get the events that SES would publish.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use rand::{TryRng, rngs::SysRng};
+use manage::random_hex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -22,15 +22,26 @@ use crate::{
     simulator,
 };
 
-/// Tells the time.
+/// Returns the current time.
 pub(crate) type Clock = fn() -> DateTime<Utc>;
 
-/// Where SES's events go, as `EventBridge` delivers them.
-pub(crate) type Events = mpsc::UnboundedSender<Value>;
+/// Receives SES's events in the form that `EventBridge` delivers.
+pub(crate) type EventSender = mpsc::UnboundedSender<Value>;
 
-/// The endpoint; it keeps mail in `inbox`, tells `events` what became of it, and the time by
-/// `now`.
-pub(crate) fn router(inbox: Inbox, events: Events, now: Clock) -> Router {
+#[derive(Clone)]
+struct Ses {
+    inbox: Inbox,
+    events: EventSender,
+    now: Clock,
+}
+
+/// Builds the endpoint. It stores emails in `inbox` and sends delivery outcomes to `events`.
+pub(crate) fn router(inbox: Inbox, events: EventSender, now: Clock) -> Router {
+    let ses = Ses {
+        inbox: inbox.clone(),
+        events,
+        now,
+    };
     Router::new()
         .route("/v2/email/outbound-emails", post(send_email))
         .route("/v2/email/account", get(account))
@@ -39,26 +50,26 @@ pub(crate) fn router(inbox: Inbox, events: Events, now: Clock) -> Router {
             "/v2/email/configuration-sets/{name}",
             get(configuration_set),
         )
-        .route("/v2/email/suppression/addresses/{address}", get(suppressed))
-        .with_state((inbox.clone(), events, now))
+        .route(
+            "/v2/email/suppression/addresses/{address}",
+            get(suppressed_destination),
+        )
+        .with_state(ses)
         .merge(crate::inbox::router(inbox))
         .fallback(async || {
             error(
                 StatusCode::NOT_FOUND,
                 "NotFoundException",
-                "Only SendEmail and what `doctor` asks are served here.",
+                "Only SendEmail and the calls of `doctor` are available.",
             )
         })
 }
 
-/// An account like one out of the sandbox, without a limit.
-async fn account(State((inbox, _, now)): State<(Inbox, Events, Clock)>) -> Response {
-    let a_day_ago = now() - TimeDelta::hours(24);
-    let sent = inbox
-        .sent_at()
-        .into_iter()
-        .filter(|at| *at > a_day_ago)
-        .count();
+/// Describes an account out of the sandbox, without a limit.
+async fn account(State(ses): State<Ses>) -> Response {
+    let since = (ses.now)() - TimeDelta::hours(24);
+    let sent_at = ses.inbox.sent_at();
+    let sent = sent_at.into_iter().filter(|at| *at > since).count();
     Json(json!({
         "ProductionAccessEnabled": true,
         "SendingEnabled": true,
@@ -68,7 +79,7 @@ async fn account(State((inbox, _, now)): State<(Inbox, Events, Clock)>) -> Respo
     .into_response()
 }
 
-/// Whoever sends is verified.
+/// Every sender is verified.
 async fn identity(Path(name): Path<String>) -> Response {
     let kind = if name.contains('@') {
         "EMAIL_ADDRESS"
@@ -78,69 +89,63 @@ async fn identity(Path(name): Path<String>) -> Response {
     Json(json!({ "IdentityType": kind, "VerifiedForSendingStatus": true })).into_response()
 }
 
-/// Every configuration set is there, since mail with any is taken.
+/// Every configuration set exists, since emails with any are accepted.
 async fn configuration_set(Path(name): Path<String>) -> Response {
     Json(json!({ "ConfigurationSetName": name })).into_response()
 }
 
-async fn suppressed(
-    State((_, _, now)): State<(Inbox, Events, Clock)>,
-    Path(address): Path<String>,
-) -> Response {
+async fn suppressed_destination(State(ses): State<Ses>, Path(address): Path<String>) -> Response {
     if !simulator::is_suppressed(&address) {
         return error(
             StatusCode::NOT_FOUND,
             "NotFoundException",
-            "The address is not on the list.",
+            "The address is not on the suppression list.",
         );
     }
     let destination = json!({
         "EmailAddress": address,
         "Reason": "BOUNCE",
-        "LastUpdateTime": now().timestamp(),
+        "LastUpdateTime": (ses.now)().timestamp(),
     });
     Json(json!({ "SuppressedDestination": destination })).into_response()
 }
 
-async fn send_email(
-    State((inbox, events, now)): State<(Inbox, Events, Clock)>,
-    body: Bytes,
-) -> Response {
-    let read = serde_json::from_slice(&body)
+async fn send_email(State(ses): State<Ses>, body: Bytes) -> Response {
+    let parsed = serde_json::from_slice(&body)
         .and_then(|raw: Value| Ok((SendEmail::deserialize(&raw)?, raw)));
-    let (request, raw) = match read {
-        Ok(read) => read,
-        Err(problem) => {
-            let message = format!("Not a simple SendEmail: {problem}");
-            return error(StatusCode::BAD_REQUEST, "BadRequestException", &message);
-        }
+    let (request, raw) = match parsed {
+        Ok(parsed) => parsed,
+        Err(problem) => return bad_request(&format!("Not a simple SendEmail: {problem}")),
     };
-    if request.destination.to_addresses.is_empty() {
-        return error(
-            StatusCode::BAD_REQUEST,
-            "BadRequestException",
-            "There is no recipient.",
-        );
+    let Some(recipient) = request.destination.to_addresses.first() else {
+        return bad_request("There is no recipient.");
+    };
+    let id = match random_hex() {
+        Ok(id) => id,
+        Err(problem) => return internal_failure(&problem),
+    };
+    let at = (ses.now)();
+    let events = simulator::events(recipient, &request.tags(), &id, at);
+    if let Err(problem) = ses.inbox.push(request.into_email(at), raw) {
+        return internal_failure(&problem);
     }
-    let (id, at) = (message_id(), now());
-    let told = simulator::events(
-        &request.destination.to_addresses[0],
-        &request.tags(),
-        &id,
-        at,
-    );
-    match inbox.push(request.into_mail(at), raw) {
-        Ok(()) => {
-            // Nobody listens any more where the system is about to end.
-            let _ = told.into_iter().try_for_each(|event| events.send(event));
-            Json(json!({ "MessageId": id })).into_response()
-        }
-        Err(problem) => error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalFailure",
-            &problem.to_string(),
-        ),
-    }
+    // The receiver is gone if the system is stopping.
+    let _ = events
+        .into_iter()
+        .try_for_each(|event| ses.events.send(event));
+    Json(json!({ "MessageId": id })).into_response()
+}
+
+fn bad_request(message: &str) -> Response {
+    error(StatusCode::BAD_REQUEST, "BadRequestException", message)
+}
+
+fn internal_failure(problem: &anyhow::Error) -> Response {
+    error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "InternalFailure",
+        &problem.to_string(),
+    )
 }
 
 fn error(status: StatusCode, code: &'static str, message: &str) -> Response {
@@ -150,14 +155,6 @@ fn error(status: StatusCode, code: &'static str, message: &str) -> Response {
         Json(json!({ "message": message })),
     )
         .into_response()
-}
-
-fn message_id() -> String {
-    let id = (
-        SysRng.try_next_u64().unwrap_or_default(),
-        SysRng.try_next_u64().unwrap_or_default(),
-    );
-    format!("{:016x}{:016x}", id.0, id.1)
 }
 
 #[derive(Deserialize)]
@@ -215,13 +212,13 @@ struct Header {
 }
 
 impl SendEmail {
-    /// Its tags as SES repeats them in an event.
+    /// Returns its tags in the form of an event.
     fn tags(&self) -> Value {
         let tag = |tag: &Header| (tag.name.clone(), json!([tag.value]));
         Value::Object(self.email_tags.iter().map(tag).collect::<Map<_, _>>())
     }
 
-    fn into_mail(self, at: DateTime<Utc>) -> StoredMail {
+    fn into_email(self, at: DateTime<Utc>) -> StoredMail {
         let message = self.content.simple;
         let mut headers: BTreeMap<String, String> = message
             .headers

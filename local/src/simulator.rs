@@ -1,14 +1,14 @@
-//! SES's mailbox simulator: mail to its addresses is sent nowhere, and SES says of it what the
-//! address is named after. So what becomes of a mail can be seen without one that fails.
+//! SES's mailbox simulator: its addresses deliver nothing, and SES reports the outcome that each is
+//! named after. With them, delivery outcomes can be tried without an email that fails.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-/// The simulator's domain.
+/// Domain of the simulator.
 const DOMAIN: &str = "simulator.amazonses.com";
 
-/// What SES tells by `EventBridge` about a mail to `to`, as far as this is an address of the
-/// simulator; `bounce+anything@…` is one, too.
+/// Returns the events that SES publishes on `EventBridge` about an email to `to`, if that is an
+/// address of the simulator. `bounce+anything@…` is one, too.
 pub(crate) fn events(to: &str, tags: &Value, message_id: &str, at: DateTime<Utc>) -> Vec<Value> {
     let Some((local_part, DOMAIN)) = to.rsplit_once('@') else {
         return Vec::new();
@@ -20,7 +20,7 @@ pub(crate) fn events(to: &str, tags: &Value, message_id: &str, at: DateTime<Utc>
         ("Email Delivered", "Delivery", "delivery", delivery)
     };
     let bounce = |kind| ("Email Bounced", "Bounce", "bounce", bounce(to, kind, &at));
-    let told = match local_part.split('+').next().unwrap_or_default() {
+    let events = match local_part.split('+').next().unwrap_or_default() {
         "success" => vec![delivery()],
         "bounce" => vec![bounce("General")],
         "suppressionlist" => vec![bounce("OnAccountSuppressionList")],
@@ -50,10 +50,10 @@ pub(crate) fn events(to: &str, tags: &Value, message_id: &str, at: DateTime<Utc>
             "detail": { "eventType": event_type, "mail": mail, name: part },
         })
     };
-    told.into_iter().map(event).collect()
+    events.into_iter().map(event).collect()
 }
 
-/// Whether SES's own list has `to`, as it has the address that the simulator names after it.
+/// Checks whether `to` is on SES's suppression list, like the simulator's address of that name.
 pub(crate) fn is_suppressed(to: &str) -> bool {
     to.rsplit_once('@').is_some_and(|(local_part, domain)| {
         domain == DOMAIN && local_part.split('+').next() == Some("suppressionlist")

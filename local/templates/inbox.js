@@ -1,8 +1,8 @@
 (() => {
   const mails = document.getElementById('mails');
   const state = document.getElementById('state');
-  // New mails go on top; those that are there stay as they are, opened or scrolled.
-  const look = async () => {
+  // New emails go on top; the others keep their state, such as scroll positions.
+  const refresh = async () => {
     try {
       const page = new DOMParser().parseFromString(await (await fetch('/inbox/')).text(), 'text/html');
       const fresh = [...page.querySelectorAll('article')].filter(mail => !document.getElementById(mail.id));
@@ -12,5 +12,5 @@
       state.textContent = 'The system does not answer; is it running?';
     }
   };
-  setInterval(() => document.hidden || look(), 1000);
+  setInterval(() => document.hidden || refresh(), 1000);
 })();
