@@ -130,7 +130,7 @@ async fn a_table_that_is_not_as_it_should_be_is_named() {
     assert_problem(
         &ended,
         "table owed, TTL",
-        "by the attribute at",
+        "uses the attribute at",
         "AttributeName=expires_at",
     );
     assert_problem(&ended, "table owed, stream", "KEYS_ONLY", "NEW_IMAGE");
@@ -138,10 +138,10 @@ async fn a_table_that_is_not_as_it_should_be_is_named() {
     let (state, detail, _) = finding(&ended, "table people, your permissions");
     assert_eq!(
         (state.as_str(), detail.as_str()),
-        ("ok", "are to read and to write")
+        ("ok", "allow reads and writes")
     );
     let ended = doctor("--users-table nowhere", &operator(&app)).await;
-    assert_problem(&ended, "table nowhere", "is not there", "`migrate`");
+    assert_problem(&ended, "table nowhere", "does not exist", "`migrate`");
 }
 
 #[tokio::test]
@@ -198,10 +198,10 @@ async fn what_ses_does_not_send_is_named() {
     assert_problem(
         &ended,
         "SES sandbox",
-        "verified addresses alone",
+        "only reaches verified addresses",
         "production access",
     );
-    assert_problem(&ended, "SES quota", "200 of 200 mails", "Service Quotas");
+    assert_problem(&ended, "SES quota", "200 of 200 emails", "Service Quotas");
     assert_problem(
         &ended,
         "SES identity",
@@ -211,7 +211,7 @@ async fn what_ses_does_not_send_is_named() {
     assert_problem(
         &ended,
         "SES configuration set mails",
-        "not there",
+        "does not exist",
         "SES_CONFIGURATION_SET",
     );
 
@@ -245,13 +245,13 @@ async fn settings_and_the_reset_url_are_looked_at() {
         "PASSWORD_MIN_LENGTH",
         "set it",
     );
-    assert_problem(&ended, "RESET_URL", "answers 404", "deployed");
+    assert_problem(&ended, "RESET_URL", "returns 404", "deployed");
 
     env.insert("RESET_URL".to_owned(), "http://127.0.0.1:1/".to_owned());
     assert_problem(
         &doctor("", &env).await,
         "RESET_URL",
-        "does not answer",
+        "does not respond",
         "resolves",
     );
     // On AWS there are no defaults, and such a page is nobody's.
@@ -287,7 +287,7 @@ async fn what_keeps_mail_from_an_account_is_named() {
     assert_problem(
         &look("nobody@example.com").await,
         "account nobody@",
-        "there is none",
+        "does not exist",
         "users add",
     );
     assert_problem(
@@ -300,7 +300,7 @@ async fn what_keeps_mail_from_an_account_is_named() {
     assert_problem(
         &look(ADA).await,
         "account ada@",
-        "its 1 links of this hour",
+        "all 1 links allowed in an hour",
         "wait",
     );
     app.ask("bounce@simulator.amazonses.com")
@@ -315,7 +315,7 @@ async fn what_keeps_mail_from_an_account_is_named() {
     assert_problem(
         &ended,
         "account bounce@",
-        "mail to it is stopped",
+        "is suppressed",
         "clear-suppression",
     );
     manage("doctor --address nonsense", &env, "")

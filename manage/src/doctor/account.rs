@@ -1,4 +1,4 @@
-//! One account: whether it can be sent a mail now.
+//! Whether one account can receive an email now.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -8,27 +8,28 @@ use shared::{
     tables::User,
 };
 
-use super::Finding;
+use super::finding::Finding;
 use crate::{now, workspace::Workspace};
 
-pub(super) async fn examine(
+/// Checks the account of `address`.
+pub(super) async fn check(
     workspace: &Workspace,
     env: &Environment<'_>,
     address: &EmailAddress,
 ) -> Finding {
     let what = format!("account {}", address.as_str());
-    match look(workspace, env, address).await {
-        Err(error) => Finding::problem(what, format!("{error:#}"), "mend that first"),
+    match look_up(workspace, env, address).await {
+        Err(error) => Finding::problem(what, format!("{error:#}"), "fix this first"),
         Ok((None, _)) => Finding::problem(
             what,
-            "there is none, so that no mail is sent",
+            "does not exist, so no email is sent",
             "look for another spelling with `users list`, or add it with `users add`",
         ),
-        Ok((Some(user), budget)) => judge(what, &user, budget, now()),
+        Ok((Some(user), budget)) => check_user(what, &user, budget, now()),
     }
 }
 
-async fn look(
+async fn look_up(
     workspace: &Workspace,
     env: &Environment<'_>,
     address: &EmailAddress,
@@ -37,36 +38,36 @@ async fn look(
     Ok((workspace.users().await?.get(address).await?, budget))
 }
 
-fn judge(what: String, user: &User, budget: MailBudget, now: DateTime<Utc>) -> Finding {
-    let sent = user.recovery.links_within_the_hour(now).count();
+fn check_user(what: String, user: &User, budget: MailBudget, now: DateTime<Utc>) -> Finding {
     if !user.is_active {
         return Finding::problem(
             what,
-            "it is not active, so that no link is sent",
+            "is not active, so no link is sent",
             "activate it in the admin panel",
         );
     }
     if let Some(suppression) = user.suppression() {
         return Finding::problem(
             what,
-            format!("mail to it is stopped: {}", suppression.cause.describe()),
+            format!("is suppressed: {}", suppression.cause.describe()),
             format!(
-                "once the mailbox takes mail again: `users clear-suppression {}`",
+                "once the mailbox accepts email again: `users clear-suppression {}`",
                 user.email.as_str()
             ),
         );
     }
+    let sent = user.recovery.links_within_the_hour(now).count();
     if sent >= budget.per_hour {
         return Finding::problem(
             what,
-            format!("it has had its {sent} links of this hour"),
+            format!("has received all {sent} links allowed in an hour"),
             "wait, or raise ACCOUNT_LIMIT_PER_HOUR",
         );
     }
     Finding::ok(
         what,
         format!(
-            "is active, and can be sent {} links in this hour",
+            "is active, and may receive {} links within the hour",
             budget.per_hour - sent
         ),
     )

@@ -1,4 +1,4 @@
-//! The address that the mailed link leads to.
+//! Whether `RESET_URL`, which emailed links open, serves a page.
 
 use std::time::Duration;
 
@@ -11,31 +11,34 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::Finding;
+use super::finding::Finding;
 
-/// How long the page may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of the page, in seconds.
+const TIMEOUT_SECONDS: u64 = 5;
 
-/// Whether people who follow the link find a page.
-pub(super) async fn examine(url: &Url, is_aws: bool) -> Finding {
+/// Checks whether `url` serves a page.
+pub(super) async fn check(url: &Url, is_aws: bool) -> Finding {
     let what = format!("RESET_URL {url}");
     if is_aws && is_local(url) {
         return Finding::problem(
             what,
-            "leads whoever gets a mail to their own machine",
+            "points recipients to their own machine",
             "set it to the https:// address of the page",
         );
     }
-    let advice = "look whether the page is deployed and its name resolves";
-    match timeout(PATIENCE, get(url)).await {
-        Err(_) => Finding::problem(what, "does not answer within five seconds", advice),
-        Ok(Err(error)) => Finding::problem(what, format!("does not answer: {error:#}"), advice),
+    let advice = "check that the page is deployed and its host name resolves";
+    match timeout(Duration::from_secs(TIMEOUT_SECONDS), get(url)).await {
+        Err(_) => {
+            let detail = format!("does not respond within {TIMEOUT_SECONDS} seconds");
+            Finding::problem(what, detail, advice)
+        }
+        Ok(Err(error)) => Finding::problem(what, format!("does not respond: {error:#}"), advice),
         Ok(Ok(status)) if status.is_success() || status.is_redirection() => {
-            Finding::ok(what, format!("answers {}", status.as_u16()))
+            Finding::ok(what, format!("returns {}", status.as_u16()))
         }
         Ok(Ok(status)) => Finding::problem(
             what,
-            format!("answers {}, and no page", status.as_u16()),
+            format!("returns {} instead of a page", status.as_u16()),
             advice,
         ),
     }

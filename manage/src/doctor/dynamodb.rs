@@ -1,0 +1,233 @@
+//! Whether the three tables are what the functions expect, and what the operator may do.
+
+use anyhow::Result;
+use aws_sdk_dynamodb::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+    primitives::Blob,
+    types::{
+        AttributeDefinition, AttributeValue, PointInTimeRecoveryStatus, ScalarAttributeType,
+        StreamViewType, TableDescription, TableStatus, TimeToLiveStatus,
+    },
+};
+use shared::aws::AwsError;
+
+use super::finding::Finding;
+use crate::{
+    schema::{self, TTL_ATTRIBUTE, TableSchema},
+    workspace::Workspace,
+};
+
+/// A key that no row has; it is not an address.
+const UNUSED_KEY: &str = "doctor";
+
+/// Checks the tables.
+pub(super) async fn check_tables(workspace: &Workspace) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for schema in schema::schemas(&workspace.names) {
+        findings.extend(check_table(workspace, &schema).await);
+    }
+    findings
+}
+
+async fn check_table(workspace: &Workspace, schema: &TableSchema<'_>) -> Vec<Finding> {
+    let what = format!("table {}", schema.table);
+    let table = match schema::describe(&workspace.connection.client, schema.table).await {
+        Err(error) => {
+            let advice = "check that DynamoDB is reachable, and give your credentials \
+                          dynamodb:DescribeTable";
+            return vec![Finding::problem(what, format!("{error:#}"), advice)];
+        }
+        Ok(None) => {
+            let advice = "create it with `migrate`, or choose another one";
+            return vec![Finding::problem(what, "does not exist", advice)];
+        }
+        Ok(Some(table)) => table,
+    };
+    let mut findings = vec![check_key(&what, schema, &table)];
+    if schema.has_ttl {
+        findings.push(check_ttl(workspace, &what, schema.table).await);
+    }
+    if schema.has_stream {
+        findings.push(check_stream(&what, &table));
+    }
+    if workspace.connection.is_aws && schema.users.is_some() {
+        findings.push(check_deletion_protection(&what, schema.table, &table));
+        findings.push(check_backups(workspace, &what, schema.table).await);
+    }
+    findings.push(check_permissions(workspace, &what, schema.table, &table).await);
+    findings
+}
+
+fn check_key(what: &str, schema: &TableSchema<'_>, table: &TableDescription) -> Finding {
+    if let Err(error) = schema::check_key(schema, table) {
+        let advice = "choose another table or its index, or delete it and create it with `migrate`";
+        return Finding::problem(what, error.to_string(), advice);
+    }
+    match table.table_status() {
+        None | Some(TableStatus::Active) => Finding::ok(what, "exists, with the right key"),
+        Some(status) => Finding::problem(
+            what,
+            format!("is {status}"),
+            "wait until it is ACTIVE, then check again",
+        ),
+    }
+}
+
+async fn check_ttl(workspace: &Workspace, table: &str, name: &str) -> Finding {
+    let what = format!("{table}, TTL");
+    let client = &workspace.connection.client;
+    let response = client.describe_time_to_live().table_name(name).send().await;
+    let ttl = match response {
+        Ok(response) => response.time_to_live_description,
+        Err(error) => return call_failed(&what, "DescribeTimeToLive", &error),
+    };
+    let (status, attribute) = ttl.map_or((None, None), |ttl| {
+        (ttl.time_to_live_status, ttl.attribute_name)
+    });
+    let is_on = matches!(
+        status,
+        Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+    );
+    let detail = match attribute.filter(|_| is_on) {
+        Some(attribute) if attribute == TTL_ATTRIBUTE => {
+            return Finding::ok(what, "removes expired rows");
+        }
+        Some(other) => format!("uses the attribute {other}: rows with addresses stay forever"),
+        None => "is off: rows with addresses stay forever".to_owned(),
+    };
+    Finding::problem(
+        what,
+        detail,
+        format!(
+            "`aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
+             Enabled=true,AttributeName={TTL_ATTRIBUTE}`"
+        ),
+    )
+}
+
+fn check_stream(table: &str, description: &TableDescription) -> Finding {
+    let what = format!("{table}, stream");
+    let view = description
+        .stream_specification()
+        .filter(|stream| stream.stream_enabled())
+        .and_then(|stream| stream.stream_view_type());
+    let detail = match view {
+        Some(StreamViewType::NewImage | StreamViewType::NewAndOldImages) => {
+            return Finding::ok(what, "feeds the mailer");
+        }
+        Some(other) => format!("has the view {other}, which lacks the addresses"),
+        None => "is off, so no email is ever sent".to_owned(),
+    };
+    let advice = "the stream must have the view NEW_IMAGE; deploy the stack again, or create the \
+                  table with `migrate`";
+    Finding::problem(what, detail, advice)
+}
+
+fn check_deletion_protection(table: &str, name: &str, description: &TableDescription) -> Finding {
+    let what = format!("{table}, deletion protection");
+    if description.deletion_protection_enabled() == Some(true) {
+        return Finding::ok(what, "is on");
+    }
+    let advice =
+        format!("`aws dynamodb update-table --table-name {name} --deletion-protection-enabled`");
+    Finding::advice(what, "is off", advice)
+}
+
+async fn check_backups(workspace: &Workspace, table: &str, name: &str) -> Finding {
+    let what = format!("{table}, point-in-time recovery");
+    let request = workspace.connection.client.describe_continuous_backups();
+    let response = request.table_name(name).send().await;
+    let status = match &response {
+        Err(error) => return call_failed(&what, "DescribeContinuousBackups", error),
+        Ok(response) => response
+            .continuous_backups_description()
+            .and_then(|backups| backups.point_in_time_recovery_description())
+            .and_then(|recovery| recovery.point_in_time_recovery_status()),
+    };
+    if status == Some(&PointInTimeRecoveryStatus::Enabled) {
+        return Finding::ok(what, "is on");
+    }
+    let advice = format!(
+        "`aws dynamodb update-continuous-backups --table-name {name} \
+         --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true`"
+    );
+    Finding::advice(what, "is off", advice)
+}
+
+/// Checks whether the operator's credentials allow reads and writes. The functions have their own.
+async fn check_permissions(
+    workspace: &Workspace,
+    table: &str,
+    name: &str,
+    description: &TableDescription,
+) -> Finding {
+    let what = format!("{table}, your permissions");
+    let read = try_read(workspace, name).await;
+    let written = try_write(workspace, name, description).await;
+    match read.and(written) {
+        Ok(()) => Finding::ok(what, "allow reads and writes"),
+        Err(error) => Finding::problem(
+            what,
+            error.to_string(),
+            "give your credentials dynamodb:Scan, GetItem, PutItem and UpdateItem on the table",
+        ),
+    }
+}
+
+async fn try_read(workspace: &Workspace, table: &str) -> Result<(), AwsError> {
+    let client = &workspace.connection.client;
+    let scanned = client.scan().table_name(table).limit(1).send().await;
+    scanned.map_err(|error| AwsError::new("Scan", &error))?;
+    Ok(())
+}
+
+/// Attempts a write whose condition always fails: no row both has and lacks its key.
+async fn try_write(
+    workspace: &Workspace,
+    name: &str,
+    table: &TableDescription,
+) -> Result<(), AwsError> {
+    let keys = table.key_schema().iter();
+    let keys = keys.map(|key| key.attribute_name().to_owned());
+    let unused = keys.map(|key| (key.clone(), unused_key(&key, table)));
+    let response = workspace
+        .connection
+        .client
+        .update_item()
+        .table_name(name)
+        .set_key(Some(unused.collect()))
+        .condition_expression("attribute_exists(#key) AND attribute_not_exists(#key)")
+        .expression_attribute_names("#key", table.key_schema()[0].attribute_name())
+        .send()
+        .await;
+    match response {
+        Err(error) if error.code() != Some("ConditionalCheckFailedException") => {
+            Err(AwsError::new("UpdateItem", &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns a value of the key attribute `key` that no row has.
+fn unused_key(key: &str, table: &TableDescription) -> AttributeValue {
+    let mut definitions = table.attribute_definitions().iter();
+    let definition = definitions.find(|definition| definition.attribute_name() == key);
+    match definition.map(AttributeDefinition::attribute_type) {
+        Some(ScalarAttributeType::N) => AttributeValue::N("-1".to_owned()),
+        Some(ScalarAttributeType::B) => AttributeValue::B(Blob::new(UNUSED_KEY)),
+        _ => AttributeValue::S(UNUSED_KEY.to_owned()),
+    }
+}
+
+fn call_failed<E>(what: &str, operation: &'static str, error: &SdkError<E>) -> Finding
+where
+    E: ProvideErrorMetadata + RequestId + std::error::Error + 'static,
+{
+    let error = AwsError::new(operation, error);
+    Finding::problem(
+        what,
+        format!("cannot be checked: {error}"),
+        format!("give your credentials dynamodb:{operation}"),
+    )
+}

@@ -1,0 +1,196 @@
+//! Whether SES sends the mailer's emails.
+
+use aws_sdk_sesv2::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{RequestId, get_account::GetAccountOutput},
+    types::SendQuota,
+};
+use aws_types::SdkConfig;
+use shared::{
+    address::EmailAddress,
+    aws::{self, AwsError},
+    settings::{Environment, MailerSettings},
+};
+
+use super::finding::Finding;
+
+/// Share of the daily quota above which to advise raising it.
+const HIGH_USE: f64 = 0.8;
+
+/// Builds a client of the mailer's SES.
+pub(super) fn client(config: &SdkConfig, env: &Environment<'_>) -> Client {
+    let mut config = aws_sdk_sesv2::config::Builder::from(config);
+    config.set_endpoint_url(aws::endpoint(env, "AWS_ENDPOINT_URL_SESV2"));
+    Client::from_conf(config.build())
+}
+
+/// Checks the account: sending, sandbox, quota.
+pub(super) async fn check_account(ses: &Client) -> Vec<Finding> {
+    match ses.get_account().send().await {
+        Err(error) => vec![call_failed("SES account", "GetAccount", &error)],
+        Ok(account) => {
+            let quota = account.send_quota().map(check_quota);
+            [check_sending(&account), check_sandbox(&account)]
+                .into_iter()
+                .chain(quota)
+                .collect()
+        }
+    }
+}
+
+fn check_sending(account: &GetAccountOutput) -> Finding {
+    let what = "SES account";
+    let status = account.enforcement_status().unwrap_or("HEALTHY");
+    if !account.sending_enabled() || status == "SHUTDOWN" {
+        return Finding::problem(
+            what,
+            format!("may not send: its status is {status}"),
+            "read what AWS wrote to the account's owner, or resume sending in SES; pending emails \
+             are sent after that",
+        );
+    }
+    if status != "HEALTHY" {
+        return Finding::advice(
+            what,
+            format!("may send, but its status is {status}"),
+            "too many emails bounce or are reported as spam; read what AWS wrote to the account's \
+             owner",
+        );
+    }
+    Finding::ok(what, "may send")
+}
+
+fn check_sandbox(account: &GetAccountOutput) -> Finding {
+    let what = "SES sandbox";
+    if account.production_access_enabled() {
+        return Finding::ok(what, "the account has left it");
+    }
+    Finding::problem(
+        what,
+        "the account is in it: email only reaches verified addresses",
+        "request production access in the SES console, in this region",
+    )
+}
+
+fn check_quota(quota: &SendQuota) -> Finding {
+    let what = "SES quota";
+    let (max, sent) = (quota.max24_hour_send(), quota.sent_last24_hours());
+    // SES returns -1 for no limit.
+    if max < 0.0 {
+        return Finding::ok(what, format!("{sent:.0} emails in 24 hours, no limit"));
+    }
+    let rate = quota.max_send_rate();
+    let detail = format!("{sent:.0} of {max:.0} emails in 24 hours, at most {rate:.0} a second");
+    let advice = "request an increase in the Service Quotas console; emails over the quota wait \
+                  for up to six hours";
+    if sent >= max {
+        Finding::problem(what, detail, advice)
+    } else if sent >= max * HIGH_USE {
+        Finding::advice(what, detail, advice)
+    } else {
+        Finding::ok(what, detail)
+    }
+}
+
+/// Checks the sender's identity, and the configuration set if there is one.
+pub(super) async fn check_sender(
+    ses: &Client,
+    settings: &MailerSettings,
+    env: &Environment<'_>,
+) -> Vec<Finding> {
+    let identity = env.get("SES_IDENTITY");
+    let mut findings = vec![check_identity(ses, &settings.mail_from, identity).await];
+    if let Some(name) = &settings.configuration_set {
+        findings.push(check_configuration_set(ses, name).await);
+    }
+    findings
+}
+
+/// Looks for a verified identity: the one named `identity`, the address, or its domain.
+async fn check_identity(ses: &Client, from: &str, identity: Option<String>) -> Finding {
+    let what = format!("SES identity of MAIL_FROM {from}");
+    let address = from
+        .rsplit_once('<')
+        .map_or(from, |(_, rest)| rest.trim_end_matches('>'));
+    let domain = address.rsplit_once('@').map(|(_, domain)| domain);
+    let candidates = identity.as_deref().into_iter().chain([address]);
+    let mut pending = None;
+    for name in candidates.chain(domain) {
+        match ses.get_email_identity().email_identity(name).send().await {
+            Ok(identity) if identity.verified_for_sending_status() => {
+                return Finding::ok(what, format!("{name} is verified"));
+            }
+            Ok(_) => pending = Some(name),
+            Err(error) if error.code() == Some("NotFoundException") => {}
+            Err(error) => return call_failed(&what, "GetEmailIdentity", &error),
+        }
+    }
+    match pending {
+        Some(name) => Finding::problem(
+            what,
+            format!("{name} is not verified yet"),
+            "add the DNS records that SES asks for, or follow the link in SES's email",
+        ),
+        None => Finding::problem(
+            what,
+            "SES knows neither the address nor its domain in this region",
+            "create and verify an identity in SES, or set MAIL_FROM to an address of a verified \
+             one",
+        ),
+    }
+}
+
+async fn check_configuration_set(ses: &Client, name: &str) -> Finding {
+    let what = format!("SES configuration set {name}");
+    let request = ses.get_configuration_set().configuration_set_name(name);
+    match request.send().await {
+        Ok(_) => Finding::ok(what, "exists"),
+        Err(error) if error.code() == Some("NotFoundException") => Finding::problem(
+            what,
+            "does not exist, so SES refuses every email",
+            "create it, or unset SES_CONFIGURATION_SET",
+        ),
+        Err(error) => call_failed(&what, "GetConfigurationSet", &error),
+    }
+}
+
+/// Checks SES's suppression list of the account.
+pub(super) async fn check_suppression(ses: &Client, address: &EmailAddress) -> Finding {
+    let address = address.as_str();
+    let what = format!("SES suppression list, {address}");
+    let request = ses.get_suppressed_destination().email_address(address);
+    match request.send().await {
+        Err(error) if error.code() == Some("NotFoundException") => {
+            Finding::ok(what, "is not on it")
+        }
+        Err(error) => call_failed(&what, "GetSuppressedDestination", &error),
+        Ok(response) => {
+            let reason = response
+                .suppressed_destination()
+                .map_or("no reason given", |found| found.reason().as_str());
+            Finding::problem(
+                what,
+                format!("is on it ({reason}): SES sends it nothing"),
+                format!(
+                    "once the mailbox accepts email again: `aws sesv2 \
+                     delete-suppressed-destination --email-address {address}`"
+                ),
+            )
+        }
+    }
+}
+
+fn call_failed<E>(what: &str, operation: &'static str, error: &SdkError<E>) -> Finding
+where
+    E: ProvideErrorMetadata + RequestId + std::error::Error + 'static,
+{
+    let advice = match error.code() {
+        Some("AccessDeniedException") => format!("give your credentials ses:{operation}"),
+        _ => "check that SES is reachable: on a laptop it is part of `cargo run`; elsewhere, \
+              AWS_REGION and AWS_ENDPOINT_URL_SESV2 locate it"
+            .to_owned(),
+    };
+    let error = AwsError::new(operation, error);
+    Finding::problem(what, format!("cannot be checked: {error}"), advice)
+}
