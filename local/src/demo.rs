@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use aws::tables::Users;
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
 use hyper_util::{
@@ -10,8 +11,8 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use lambda_http::http::{Request, StatusCode, header};
+use passwords::Password;
 use serde_json::{Value, json};
-use shared::{password, password::Password, tables::Users};
 use tokio::time::sleep;
 
 use crate::{
@@ -150,11 +151,11 @@ impl Demo {
             .context("the account does not exist")?;
         let hash = user.password_hash.context("the account has no password")?;
         ensure!(
-            password::verify(&Password::new(STRONG_PASSWORD), &hash),
+            passwords::verify(&Password::new(STRONG_PASSWORD), &hash),
             "the new password does not work"
         );
         ensure!(
-            !password::verify(&Password::new(DEMO_PASSWORD), &hash),
+            !passwords::verify(&Password::new(DEMO_PASSWORD), &hash),
             "the old password still works"
         );
         report(

@@ -18,7 +18,7 @@ use lambda_http::{
     request::RequestContext,
 };
 use rand::rngs::SysRng;
-use shared::http::{MAX_BODY_BYTES, Problem};
+use web::{MAX_BODY_BYTES, Problem};
 
 /// API Gateway's limit. Bytes over the functions' own limit are read and dropped, since a client
 /// whose connection is cut off while it sends does not see the response.
@@ -72,7 +72,7 @@ async fn forgot_password(
     request: Request,
 ) -> Response {
     let request = lambda_request(request, peer).await;
-    http_response(request::handle(&functions.request, request, (functions.now)()).await)
+    http_response(functions.request.handle(request, (functions.now)()).await)
 }
 
 async fn change_forgotten_password(
@@ -82,22 +82,25 @@ async fn change_forgotten_password(
 ) -> Response {
     let request = lambda_request(request, peer).await;
     http_response(
-        confirm::handle(&functions.confirm, request, (functions.now)(), &mut SysRng).await,
+        functions
+            .confirm
+            .handle(request, (functions.now)(), &mut SysRng)
+            .await,
     )
 }
 
 async fn openapi() -> Response {
     let json = [(header::CONTENT_TYPE, "application/json")];
-    shared::http::secured((json, OPENAPI).into_response())
+    web::secured((json, OPENAPI).into_response())
 }
 
 async fn not_found() -> Response {
-    http_response(shared::http::secured(Problem::NotFound.into_response()))
+    http_response(web::secured(Problem::NotFound.into_response()))
 }
 
 async fn method_not_allowed() -> Response {
     let problem = Problem::MethodNotAllowed("GET, HEAD");
-    http_response(shared::http::secured(problem.into_response()))
+    http_response(web::secured(problem.into_response()))
 }
 
 async fn lambda_request(request: Request, peer: SocketAddr) -> lambda_http::Request {

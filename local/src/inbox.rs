@@ -20,7 +20,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::pages::source_hash;
+use web::pages::source_hash;
 
 use crate::atomic_file;
 

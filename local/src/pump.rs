@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use aws::AwsError;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_dynamodbstreams::{
     Client as Streams,
@@ -20,7 +21,6 @@ use chrono::{DateTime, Utc};
 use manage::stream_record::lambda_record;
 use rand::rngs::SysRng;
 use serde_json::{Value, json};
-use shared::aws::AwsError;
 use tokio::time::sleep;
 
 use crate::atomic_file;
@@ -171,8 +171,10 @@ impl Pump {
         let mut rest: Vec<Value> = records.iter().map(lambda_record).collect();
         while !rest.is_empty() {
             let batch = mailer::Batch::read(json!({ "Records": rest }))?;
-            let response =
-                mailer::handle(&self.mailer, batch, (self.now)(), None, &mut SysRng).await;
+            let response = self
+                .mailer
+                .handle_batch(batch, (self.now)(), None, &mut SysRng)
+                .await;
             let first_failed = response.batch_item_failures.first();
             let handled = rest
                 .iter()

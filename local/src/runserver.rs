@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use aws::tables::Users;
 use clap::Args;
 use manage::{
     accounts::{self, NewUser, PasswordRules},
@@ -11,12 +12,8 @@ use manage::{
     defaults, now,
     server::{self, LogArgs},
 };
-use shared::{
-    address::EmailAddress,
-    password::{Password, PasswordPolicy},
-    settings::{self, Environment},
-    tables::Users,
-};
+use passwords::{HashParams, Password, PasswordPolicy};
+use rules::{address::EmailAddress, environment::Environment};
 
 use crate::system::{LocalSystem, Options};
 
@@ -98,7 +95,7 @@ pub(crate) async fn add_demo_user(system: &LocalSystem) -> Result<()> {
             min_length: 0,
             min_score: 0,
         },
-        hashing: settings::hash_params(&Environment::new(&lookup))?,
+        hashing: HashParams::read(&Environment::new(&lookup))?,
     };
     accounts::add(system.dynamodb(), table, demo, rules, now()).await?;
     Ok(())

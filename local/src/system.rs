@@ -8,18 +8,21 @@ use std::{
 };
 
 use anyhow::Result;
+use aws::tables::TableNames;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_types::SdkConfig;
+use confirm::settings::ConfirmSettings;
+use mailer::settings::MailerSettings;
 use manage::{
     admin::{self, LocalRecords, refusals::Refusals},
     database::{self, ENDPOINT},
     defaults, migrate, now,
     server::{self, bind, serve},
 };
+use passwords::HashParams;
+use request::settings::RequestSettings;
+use rules::{environment::Environment, recovery::EmailBudget};
 use serde_json::Value;
-use shared::settings::{
-    self, ConfirmSettings, Environment, MailerSettings, RequestSettings, TableNames,
-};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -270,8 +273,8 @@ fn admin_settings(
     Ok(admin::Settings {
         dynamodb: dynamodb.clone(),
         tables: TableNames::read(env)?,
-        budget: settings::mail_budget(env)?,
-        hashing: settings::hash_params(env)?,
+        budget: EmailBudget::read(env)?,
+        hashing: HashParams::read(env)?,
         port,
         place: "this machine".to_owned(),
         local: Some(records),
@@ -311,7 +314,7 @@ async fn start_pump(
 /// Delivers SES's events to the mailer, as `EventBridge` does, until the endpoint stops.
 async fn deliver_events(mut events: mpsc::UnboundedReceiver<Value>, mailer: Arc<mailer::App>) {
     while let Some(event) = events.recv().await {
-        if let Err(error) = mailer::handle_report(&mailer, &event).await {
+        if let Err(error) = mailer.handle_ses_event(&event).await {
             tracing::warn!(%error, "cannot record the outcome of an email");
         }
     }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
+use aws::tables::{User, Users, UsersTable};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use chrono::{DateTime, Utc};
+use content::{explain_weakness, messages::Messages};
+use passwords::{HashParams, Password, PasswordHasher, PasswordPolicy};
 use rand::rngs::SysRng;
+use rules::{
+    address::EmailAddress,
+    environment::{Environment, SettingError},
+    recovery::{Recovery, SentEmail},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::{
-    address::EmailAddress,
-    password::{HashParams, Password, PasswordHasher, PasswordPolicy},
-    settings::{self, Environment, SettingError, UsersTable},
-    tables::{Recovery, SentMail, User, Users},
-};
 
 use crate::{address_arg::AddressArg, random_hex};
 
@@ -49,8 +51,8 @@ impl PasswordRules {
     /// Reads the rules that the function `confirm` applies.
     pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
         Ok(Self {
-            policy: settings::password_policy(env)?,
-            hashing: settings::hash_params(env)?,
+            policy: PasswordPolicy::read(env)?,
+            hashing: HashParams::read(env)?,
         })
     }
 }
@@ -122,9 +124,10 @@ async fn hash(
 ) -> Result<String> {
     let weaknesses = rules.policy.weaknesses(&password, email, name);
     if !weaknesses.is_empty() {
+        let messages = Messages::english();
         let advice: Vec<String> = weaknesses
             .into_iter()
-            .map(|weakness| rules.policy.advice(weakness))
+            .map(|weakness| explain_weakness(&messages, weakness, rules.policy.min_length))
             .collect();
         bail!("the password is not accepted. {}", advice.join(" "));
     }
@@ -198,9 +201,9 @@ impl<'a> From<&'a User> for UserFields<'a> {
 /// Converts a user to JSON, recovery state included.
 pub(crate) fn to_json(user: &User) -> Value {
     let mut json = json!(UserFields::from(user));
-    let emails: Vec<Value> = user.recovery.mails.iter().map(sent_mail_to_json).collect();
+    let emails: Vec<Value> = user.recovery.emails.iter().map(sent_mail_to_json).collect();
     json["recovery_mails"] = emails.into();
-    json["recovery_mail_count"] = json!(user.recovery.mail_count);
+    json["recovery_mail_count"] = json!(user.recovery.email_count);
     json["suppression"] = json!(user.suppression().map(|suppression| json!({
         "since": suppression.at.timestamp_millis(),
         "cause": suppression.cause.as_str(),
@@ -209,7 +212,7 @@ pub(crate) fn to_json(user: &User) -> Value {
     json
 }
 
-fn sent_mail_to_json(mail: &SentMail) -> Value {
+fn sent_mail_to_json(mail: &SentEmail) -> Value {
     let outcome = mail.outcome.as_ref();
     json!({
         "at": mail.at.timestamp_millis(),

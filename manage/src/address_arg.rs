@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use shared::address::EmailAddress;
+use rules::address::EmailAddress;
 
 /// An email address as typed, and in canonical form.
 #[derive(Debug, Clone)]

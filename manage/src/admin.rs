@@ -17,6 +17,7 @@ mod tries;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws::tables::{Outbox, TableNames, Tokens, Users};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use axum::{
     Router,
@@ -25,13 +26,9 @@ use axum::{
     response::Redirect,
     routing::{get, post},
 };
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use chrono::{DateTime, Utc};
-use shared::{
-    password::HashParams,
-    settings::{MailBudget, TableNames},
-    tables::{Outbox, Tokens, Users},
-};
+use passwords::HashParams;
+use rules::recovery::EmailBudget;
 
 use self::{guard::Admin, pages::Frame, refusals::Refusals, sessions::Sessions, tries::Tries};
 
@@ -45,7 +42,7 @@ pub struct Settings {
     /// The tables.
     pub tables: TableNames,
     /// The mailer's budget for an account.
-    pub budget: MailBudget,
+    pub budget: EmailBudget,
     /// Parameters of password hashes, so that an unknown address costs as much as a known one.
     pub hashing: HashParams,
     /// The port on which browsers see the panel.
@@ -71,7 +68,7 @@ struct Panel {
     users: Users,
     tokens: Tokens,
     outbox: Outbox,
-    budget: MailBudget,
+    budget: EmailBudget,
     /// A hash that no password has, at the cost of a real one.
     dummy_hash: String,
     hosts: [String; 2],
@@ -99,7 +96,7 @@ impl Panel {
             tokens: Tokens::new(dynamodb.clone(), tables.tokens),
             outbox: Outbox::new(dynamodb, tables.outbox),
             budget,
-            dummy_hash: dummy_hash(hashing),
+            dummy_hash: hashing.unusable_hash(),
             hosts: ["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}")),
             place,
             local,
@@ -125,20 +122,6 @@ impl Panel {
     fn tries(&self) -> MutexGuard<'_, Tries> {
         self.tries.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn dummy_hash(costs: HashParams) -> String {
-    let HashParams {
-        memory_kib,
-        iterations,
-        parallelism,
-        ..
-    } = costs;
-    let (salt, hash) = (
-        STANDARD_NO_PAD.encode([0; 16]),
-        STANDARD_NO_PAD.encode([0; 32]),
-    );
-    format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}")
 }
 
 /// The panel.

@@ -12,7 +12,7 @@ use aws_config::BehaviorVersion;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_types::{SdkConfig, region::Region};
-use shared::settings::Environment;
+use rules::environment::Environment;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -129,7 +129,7 @@ impl Connection {
 /// Names the region, and the endpoint if it is not the region's own.
 fn aws_place(config: &SdkConfig, env: &Environment<'_>) -> String {
     let region = config.region().map_or("no region", Region::as_ref);
-    match shared::aws::endpoint(env, ENDPOINT) {
+    match aws::endpoint(env, ENDPOINT) {
         None => format!("DynamoDB of AWS in {region}"),
         Some(url) => format!("DynamoDB on {url} in {region}"),
     }
@@ -139,15 +139,15 @@ fn aws_place(config: &SdkConfig, env: &Environment<'_>) -> String {
 /// credentials unless the environment has some.
 pub fn local_sdk_config(url: &str, env: &Environment<'_>) -> Result<SdkConfig> {
     let variable = |name: &str| env.get(name).or_else(|| defaults::aws_setting(name));
-    let config = shared::aws::config(&Environment::new(&variable))?;
+    let config = aws::config(&Environment::new(&variable))?;
     Ok(config.into_builder().endpoint_url(url).build())
 }
 
 /// Returns the configuration of the AWS tools: profiles, SSO and so on.
 async fn aws_sdk_config() -> Result<SdkConfig> {
     let config = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(shared::aws::http_client(&Environment::process())?)
-        .timeout_config(shared::aws::timeouts())
+        .http_client(aws::http_client(&Environment::process())?)
+        .timeout_config(aws::timeouts())
         .load()
         .await;
     if config.region().is_none() {

@@ -12,9 +12,12 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::Args;
-use shared::{
+use confirm::settings::ConfirmSettings;
+use mailer::settings::MailerSettings;
+use request::settings::RequestSettings;
+use rules::{
     address::EmailAddress,
-    settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings, SettingError},
+    environment::{Environment, SettingError},
 };
 
 use self::finding::{Finding, Health};

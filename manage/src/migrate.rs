@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use aws::{AwsError, tables::TableNames};
 use aws_sdk_dynamodb::{
     Client,
     types::{
@@ -12,7 +13,6 @@ use aws_sdk_dynamodb::{
 };
 use clap::Args;
 use serde_json::json;
-use shared::{aws::AwsError, settings::TableNames};
 use tokio::time::sleep;
 
 use crate::{

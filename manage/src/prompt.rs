@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use anyhow::{Context, Result, anyhow, bail};
-use shared::password::Password;
+use passwords::Password;
 use zeroize::Zeroizing;
 
 use crate::address_arg::AddressArg;

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use aws::{
+    AwsError,
+    tables::{TableNames, UsersTable},
+};
 use aws_sdk_dynamodb::{
     Client, Config,
     config::timeout::TimeoutConfig,
     operation::describe_table::DescribeTableError,
     types::{KeySchemaElement, ScalarAttributeType, TableDescription},
-};
-use shared::{
-    aws::AwsError,
-    settings::{TableNames, UsersTable},
 };
 
 /// Timeout of a description: the embedded database counts all rows for one.

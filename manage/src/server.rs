@@ -49,12 +49,12 @@ pub fn start_logging(level: Level, layer: impl Layer<Registry> + Send + Sync) {
         .compact()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
-        .with_filter(shared::log::events_up_to(level).and(without_noise));
+        .with_filter(aws::log::events_up_to(level).and(without_noise));
     tracing_subscriber::registry()
         .with(layer)
         .with(lines)
         .init();
-    shared::log::log_panics();
+    aws::log::log_panics();
 }
 
 /// Binds `port` on loopback. The error names `option`, which chooses another port.

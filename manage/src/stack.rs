@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
+use aws::AwsError;
 use aws_sdk_cloudformation::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -11,7 +12,6 @@ use aws_sdk_cloudformation::{
     types::{Output, Parameter, Stack},
 };
 use aws_types::{SdkConfig, region::Region};
-use shared::aws::AwsError;
 
 use crate::exit::NotFound;
 

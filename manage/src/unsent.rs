@@ -3,6 +3,7 @@
 //! day.
 
 use anyhow::{Context, Result};
+use aws::{AwsError, tables::Outbox};
 use aws_sdk_dynamodbstreams::{
     Client as Streams,
     error::{ProvideErrorMetadata, SdkError},
@@ -14,7 +15,6 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::{aws::AwsError, tables::Outbox};
 
 use crate::{
     database::OpenEmbedded,

@@ -3,12 +3,9 @@
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
+use aws::tables::{SuppressionClearing, User, UserLookup, Users};
 use clap::{Args, Subcommand};
-use shared::{
-    address::EmailAddress,
-    settings::Environment,
-    tables::{Found, SentMail, User, Users},
-};
+use rules::{address::EmailAddress, environment::Environment, recovery::SentEmail};
 
 use crate::{
     accounts::{self, NewUser, PasswordRules},
@@ -228,9 +225,9 @@ async fn show_user(args: ShowUserArgs, open_embedded: OpenEmbedded) -> Result<Ex
     let user =
         workspace.run(
             async |workspace| match workspace.users().await?.find(&email).await? {
-                Found::One(user) => Ok(user),
-                Found::Nobody => Err(no_user(&email)),
-                Found::Several => bail!(
+                UserLookup::One(user) => Ok(user),
+                UserLookup::Unknown => Err(no_user(&email)),
+                UserLookup::Ambiguous => bail!(
                     "more than one user has the address {}; none of them can recover their account \
                  until your application makes the addresses unique",
                     email.as_str()
@@ -252,8 +249,11 @@ async fn clear_suppression(
     let email = args.email.canonical;
     let workspace = args.database.open(open_embedded).await?;
     let was_suppressed = workspace.run(async |workspace| {
-        let cleared = workspace.users().await?.clear_suppression(&email).await?;
-        cleared.ok_or_else(|| no_user(&email))
+        match workspace.users().await?.clear_suppression(&email).await? {
+            SuppressionClearing::Cleared => Ok(true),
+            SuppressionClearing::NotSuppressed => Ok(false),
+            SuppressionClearing::UnknownUser => Err(no_user(&email)),
+        }
     });
     let address = email.as_str();
     if was_suppressed.await? {
@@ -308,11 +308,11 @@ fn print_user(user: &User) {
         ("created", time(user.created_at)),
         ("password changed", time(user.password_changed_at)),
         ("session epoch", user.session_epoch.to_string()),
-        ("emails in all", user.recovery.mail_count.to_string()),
+        ("emails in all", user.recovery.email_count.to_string()),
     ] {
         println!("{label:16}  {value}");
     }
-    for mail in &user.recovery.mails {
+    for mail in &user.recovery.emails {
         println!("{:16}  {}", "email", describe_mail(mail));
     }
     if let Some(suppression) = user.suppression() {
@@ -327,7 +327,7 @@ fn print_user(user: &User) {
     }
 }
 
-fn describe_mail(mail: &SentMail) -> String {
+fn describe_mail(mail: &SentEmail) -> String {
     let outcome = mail.outcome.as_ref();
     format!(
         "{}  {:16}  {}{}",

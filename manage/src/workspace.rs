@@ -3,11 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context, Result};
+use aws::tables::{TableNames, Users};
 use clap::Args;
-use shared::{
-    settings::{Environment, TableNames},
-    tables::Users,
-};
+use rules::environment::Environment;
 
 use crate::{
     database::{Connection, OpenEmbedded, Target},

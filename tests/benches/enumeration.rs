@@ -20,6 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aws::tables::Users;
 use aws_sdk_dynamodb::{Client as DynamoDb, types::AttributeValue};
 use axum::{Json, Router, extract::State, routing::post};
 use chrono::{DateTime, Utc};
@@ -27,14 +28,10 @@ use local::{
     pump::Pump,
     system::{LocalSystem, Options},
 };
+use mailer::settings::MailerSettings;
 use rand::{TryRng, rngs::SysRng};
+use rules::{address::EmailAddress, environment::Environment};
 use serde_json::{Value, json};
-use shared::{
-    address::EmailAddress,
-    aws,
-    settings::{Environment, MailerSettings},
-    tables::Users,
-};
 use tests::{
     app::other_dynamodb,
     command::Runserver,

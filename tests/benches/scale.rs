@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream};
 use rand::rngs::SysRng;
-use shared::token::ResetToken;
+use rules::token::ResetToken;
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     functions::{at, record},

@@ -10,6 +10,7 @@ use std::{
 };
 
 use ::http::Method;
+use aws::tables::{TokenRow, Tokens, User, Users};
 use aws_sdk_dynamodb::types::{AttributeValue, BillingMode};
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,13 +20,10 @@ use local::{
 };
 use manage::stream_record::lambda_record;
 use rand::rngs::SysRng;
-use serde_json::{Value, json};
-use shared::{
-    address::EmailAddress,
-    settings::Environment,
-    tables::{Recovery, TokenRow, Tokens, User, Users},
-    token::ResetToken,
+use rules::{
+    address::EmailAddress, environment::Environment, recovery::Recovery, token::ResetToken,
 };
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
@@ -488,8 +486,7 @@ impl TestApp {
     pub async fn records(&self) -> Vec<Value> {
         let environment = self.services.environment();
         let lookup = |name: &str| environment.get(name).cloned();
-        let config =
-            shared::aws::config(&Environment::new(&lookup)).expect("a region and credentials");
+        let config = aws::config(&Environment::new(&lookup)).expect("a region and credentials");
         let config = config
             .into_builder()
             .endpoint_url(self.services.dynamodb_url())

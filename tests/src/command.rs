@@ -6,8 +6,8 @@ use std::{
 };
 
 use aws_sdk_dynamodb::Client;
+use rules::environment::Environment;
 use serde_json::Value;
-use shared::{aws, settings::Environment};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},

@@ -3,21 +3,20 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use aws::{AwsError, SdkConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use confirm::settings::ConfirmSettings;
 use lambda_http::{
     Body, RequestExt, Response, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext,
     request::RequestContext,
 };
+use mailer::settings::MailerSettings;
 use rand::rngs::SysRng;
+use request::settings::RequestSettings;
+use rules::{environment::Environment, recovery::EmailId};
 use serde_json::{Value, json};
-use shared::{
-    SdkConfig,
-    aws::{self, AwsError},
-    settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings},
-    tables::MailEvent,
-};
 use tokio::time::Instant;
 
 use crate::{
@@ -79,7 +78,7 @@ impl Functions {
     /// Asks for a mail from the address `client`.
     pub async fn ask(&self, client: &str, email: &str, now: DateTime<Utc>) -> Answer {
         let request = post(client, &json!({ "email": email }));
-        answer(request::handle(&self.request, request, now).await)
+        answer(self.request.handle(request, now).await)
     }
 
     /// Sets a new password.
@@ -89,7 +88,7 @@ impl Functions {
             &json!({ "forgot_password_hash": token, "new_password": password }),
         );
         let mut rng = SysRng;
-        let handled = confirm::handle(&self.confirm, request, now, &mut rng);
+        let handled = self.confirm.handle(request, now, &mut rng);
         answer(Box::pin(handled).await)
     }
 
@@ -106,7 +105,7 @@ impl Functions {
     /// Hands `event`, in which SES says what became of a mail, to the mailer.
     pub async fn report(&self, event: &Value) -> Result<(), AwsError> {
         match mailer::Event::read(event.clone()) {
-            Ok(mailer::Event::Report(report)) => mailer::handle_report(&self.mailer, &report).await,
+            Ok(mailer::Event::Ses(event)) => self.mailer.handle_ses_event(&event).await,
             _ => panic!("an event of SES: {event}"),
         }
     }
@@ -119,7 +118,7 @@ impl Functions {
     ) -> Vec<String> {
         let batch = mailer::Batch::read(json!({ "Records": records })).expect("a batch");
         let mut rng = SysRng;
-        let handled = mailer::handle(&self.mailer, batch, now, half_time, &mut rng);
+        let handled = self.mailer.handle_batch(batch, now, half_time, &mut rng);
         let response = Box::pin(handled).await;
         response
             .batch_item_failures
@@ -152,7 +151,7 @@ pub fn record(kind: &str, email: &str, number: u32) -> Value {
 
 /// An event in which SES says that the mail `event` to `email` has bounced for good.
 #[must_use]
-pub fn bounce(event: &MailEvent, email: &str) -> Value {
+pub fn bounce(event: &EmailId, email: &str) -> Value {
     let mut bounce = lambda::event("mailer-bounce.json");
     let detail = &mut bounce["detail"];
     detail["mail"]["tags"]["mail"] = json!([event.as_str()]);

@@ -7,8 +7,8 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
+use aws::log::events_up_to;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use shared::log::events_up_to;
 use tracing::Level;
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 

@@ -1,11 +1,11 @@
 //! The recipe in Rust, as `docs/recipes.md` has it.
 
-use shared::{
-    address::EmailAddress,
-    aws::AwsError,
-    password::{self, Password},
+use aws::{
+    AwsError,
     tables::{User, Users},
 };
+use passwords::Password;
+use rules::address::EmailAddress;
 
 /// Hash of a random password, verified for unknown addresses to keep the timing equal.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$0xIFxqMxp9F9FfTr2xwkbw$/tPxb4aS6oHd/+TtxhX/G3ysheyRDUhjtlU1LV1lJA4";
@@ -17,7 +17,7 @@ pub async fn sign_in(users: &Users, email: &str, password: &str) -> Result<Optio
         Err(_) => None,
     };
     let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
-    let is_right = password::verify(&Password::new(password), stored.unwrap_or(NOBODY));
+    let is_right = passwords::verify(&Password::new(password), stored.unwrap_or(NOBODY));
     Ok(user.filter(|user| is_right && user.is_active))
 }
 

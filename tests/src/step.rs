@@ -3,13 +3,11 @@
 
 use std::net::Ipv4Addr;
 
+use aws::tables::User;
 use aws_sdk_dynamodb::types::AttributeValue;
+use passwords::{Password, verify};
+use rules::{recovery::EmailId, token::ResetToken};
 use serde_json::{Value, json};
-use shared::{
-    password::{Password, verify},
-    tables::{MailEvent, User},
-    token::ResetToken,
-};
 
 use crate::{
     app::{GOOD_PASSWORD, Link, TestApp, user},
@@ -118,7 +116,7 @@ impl Case {
 
     /// SES says that the mail has bounced.
     fn report(&self) -> Value {
-        let mail = MailEvent::new(&format!("request#192.0.2.1#{}", self.number), 1);
+        let mail = EmailId::new(&format!("request#192.0.2.1#{}", self.number), 1);
         bounce(&mail, &self.email)
     }
 
@@ -222,7 +220,7 @@ impl Case {
             let row = app.row("tokens", ("token_digest", digest.as_str())).await;
             assert!(row.is_some(), "a link was mailed whose token is not kept");
         }
-        assert!(self.user(app).await.recovery.mail_count <= 1);
+        assert!(self.user(app).await.recovery.email_count <= 1);
         !mails.is_empty()
     }
 

@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 
 use ::http::Method;
+use aws::tables::{Outbox, User};
 use aws_sdk_dynamodb::types::{
     AttributeValue, PutRequest, WriteRequest, builders::PutRequestBuilder,
 };
 use chrono::DateTime;
-use shared::{
-    password::{HashFormat, HashParams, Password, PasswordHasher},
-    tables::{Outbox, User},
-};
+use passwords::{HashFormat, HashParams, Password, PasswordHasher};
 use tests::{
     app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
     http::{self, Answer, FORM},

@@ -5,13 +5,11 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
+use aws::tables::User;
 use futures::future::join_all;
 use http::Method;
+use passwords::{Password, verify};
 use serde_json::{Value, json};
-use shared::{
-    password::{Password, verify},
-    tables::User,
-};
 use tests::{
     app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, WEAK_PASSWORD, user},
     functions::{at, record},

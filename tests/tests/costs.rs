@@ -1,8 +1,8 @@
 //! What one reset costs in calls and in DynamoDB's capacity units, by DynamoDB's own word. The
 //! table of `docs/cost.md` is made of these figures.
 
+use aws::tables::User;
 use serde_json::{Value, json};
-use shared::tables::User;
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     functions::at,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use aws::tables::User;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType, TimeToLiveSpecification,
 };
 use serde_json::Value;
-use shared::tables::User;
 use tests::{
     app::{TestApp, user},
     command::{Ended, manage},

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
+use aws::tables::User;
 use http::Method;
+use passwords::{HashFormat, HashParams, Password, PasswordHasher, verify};
 use rand::rngs::SysRng;
 use serde_json::json;
-use shared::{
-    password::{HashFormat, HashParams, Password, PasswordHasher, verify},
-    tables::User,
-};
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
     http::{CHANGE, FORGOT, JSON, send},

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use passwords::{Password, verify};
+use rules::recovery::DeliveryState;
 use serde_json::{Value, json};
-use shared::{
-    password::{Password, verify},
-    tables::MailState,
-};
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp},
     http::PROBLEM,
@@ -150,14 +148,14 @@ async fn the_mailer_is_told_by_the_sample_events_what_became_of_the_sample_mail(
     let nothing = Ok(json!({ "batchItemFailures": [] }));
     assert_eq!(mailer.invoke(&event("mailer.json")).await, nothing);
     for (name, state) in [
-        ("mailer-delivery.json", MailState::Delivered),
-        ("mailer-complaint.json", MailState::Complained),
-        ("mailer-bounce.json", MailState::Bounced),
-        ("mailer-delivery.json", MailState::Bounced),
+        ("mailer-delivery.json", DeliveryState::Delivered),
+        ("mailer-complaint.json", DeliveryState::Complained),
+        ("mailer-bounce.json", DeliveryState::Bounced),
+        ("mailer-delivery.json", DeliveryState::Bounced),
     ] {
         assert_eq!(mailer.invoke(&event(name)).await, Ok(Value::Null));
         let user = app.user(ADA).await.expect("is there");
-        let outcome = user.recovery.mails[0].outcome.clone();
+        let outcome = user.recovery.emails[0].outcome.clone();
         assert_eq!(outcome.map(|outcome| outcome.state), Some(state), "{name}");
     }
     let metrics = |name: &str| mailer.logs().matches(&format!("\"{name}\":1")).count();

@@ -1,9 +1,9 @@
 //! The mailer, fed by hand with what the outbox's stream holds: whatever comes twice, comes
 //! broken, or meets an SES that does not want it.
 
+use aws::tables::User;
 use local::inbox::StoredMail;
 use serde_json::{Value, json};
-use shared::tables::User;
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, user},
     functions::{at, record, sequence_number},
@@ -72,7 +72,7 @@ async fn the_same_batch_twice_leaves_links_that_work_and_no_error() {
     assert_eq!(
         app.user(CY)
             .await
-            .map(|cy| (cy.recovery.mails.len(), cy.recovery.mail_count)),
+            .map(|cy| (cy.recovery.emails.len(), cy.recovery.email_count)),
         Some((1, 1))
     );
 }

@@ -9,22 +9,19 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use aws::tables::User;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
+use passwords::{Password, verify};
 use proptest::{
     collection::vec,
     prelude::{Just, Strategy, any},
     prop_oneof,
     test_runner::{Config, TestRunner},
 };
+use rules::{address::EmailAddress, recovery::EmailId, token::ResetToken};
 use serde_json::{Value, json};
-use shared::{
-    address::EmailAddress,
-    password::{Password, verify},
-    tables::{MailEvent, User},
-    token::ResetToken,
-};
 use tests::{
     app::{GOOD_PASSWORD, Link, TestApp, WEAK_PASSWORD, user},
     functions::{Functions, at, bounce},
@@ -118,7 +115,7 @@ struct Account {
 struct Owed {
     who: usize,
     is_link: bool,
-    event: MailEvent,
+    event: EmailId,
     record: Value,
 }
 
@@ -284,7 +281,7 @@ impl<'a> Play<'a> {
         self.model.owed.push(Owed {
             who,
             is_link,
-            event: MailEvent::new(id, 1),
+            event: EmailId::new(id, 1),
             record: record(&row),
         });
     }
@@ -450,7 +447,7 @@ impl<'a> Play<'a> {
 
 fn is_same(found: &User, expected: &Account) -> bool {
     let mails: Vec<&str> = expected.mails.iter().map(|mail| mail.0.as_str()).collect();
-    let found_mails = found.recovery.mails.iter().map(|mail| mail.event.as_str());
+    let found_mails = found.recovery.emails.iter().map(|mail| mail.id.as_str());
     let is_password = match (&found.password_hash, &expected.password) {
         (Some(hash), Some(password)) => verify(&Password::new(password), hash),
         (None, None) => true,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use local::gateway::{CHANGE_FORGOTTEN_PASSWORD, FORGOT_PASSWORD, WELL_KNOWN};
+use rules::weakness::Weakness;
 use serde_json::Value;
-use shared::{http::Problem, password::Weakness};
 use tests::{app::TestApp, http::send};
+use web::Problem;
 
 /// The description, as the running system serves it.
 async fn described(app: &TestApp) -> Value {
@@ -78,7 +79,7 @@ fn is_answered(problem: &Problem) -> [bool; 2] {
         | Problem::PayloadTooLarge
         | Problem::UnsupportedMediaType(_)
         | Problem::Aws(_)
-        | Problem::Hash(_)
+        | Problem::Internal(_)
         | Problem::Panicked => [true, true],
     }
 }

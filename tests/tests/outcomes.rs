@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use aws::tables::{SuppressionClearing, Users};
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::{Value, json};
-use shared::{
+use rules::{
     address::EmailAddress,
-    tables::{MailState, SentMail, Users},
+    recovery::{DeliveryState, SentEmail},
 };
+use serde_json::{Value, json};
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     eventually,
@@ -58,12 +59,12 @@ async fn tell(app: &TestApp, event: &Value) {
     app.functions.report(event).await.expect("DynamoDB answers");
 }
 
-async fn mails(app: &TestApp) -> Vec<SentMail> {
-    app.user(ADA).await.expect("is there").recovery.mails
+async fn mails(app: &TestApp) -> Vec<SentEmail> {
+    app.user(ADA).await.expect("is there").recovery.emails
 }
 
-async fn states(app: &TestApp) -> Vec<Option<MailState>> {
-    let state = |mail: SentMail| mail.outcome.map(|outcome| outcome.state);
+async fn states(app: &TestApp) -> Vec<Option<DeliveryState>> {
+    let state = |mail: SentEmail| mail.outcome.map(|outcome| outcome.state);
     mails(app).await.into_iter().map(state).collect()
 }
 
@@ -75,7 +76,7 @@ async fn is_stopped(app: &TestApp) -> bool {
         .is_some()
 }
 
-async fn clear(app: &TestApp) -> Option<bool> {
+async fn clear(app: &TestApp) -> SuppressionClearing {
     let users = Users::new(app.direct().clone(), "users".to_owned());
     let email = EmailAddress::parse(ADA).expect("an address");
     users
@@ -91,7 +92,7 @@ async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
     let link = app.link_in(&app.mails()[0]);
     let bounce = report(&app, "mailer-bounce.json");
     tell(&app, &bounce).await;
-    assert_eq!(states(&app).await, [Some(MailState::Bounced)]);
+    assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
     let reason = mails(&app).await[0]
         .outcome
         .clone()
@@ -112,8 +113,8 @@ async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
     assert_eq!(app.mails().len(), 1);
     assert_eq!(app.rows("tokens").await.len(), 0);
 
-    assert_eq!(clear(&app).await, Some(true));
-    assert_eq!(clear(&app).await, Some(false));
+    assert_eq!(clear(&app).await, SuppressionClearing::Cleared);
+    assert_eq!(clear(&app).await, SuppressionClearing::NotSuppressed);
     // What EventBridge delivers twice does not overrule the operator.
     tell(&app, &bounce).await;
     ask(&app, 30).await;
@@ -134,7 +135,7 @@ async fn a_complaint_stops_mail_and_one_that_is_taken_back_does_not() {
     tell(&app, &taken_back).await;
     tell(&app, &complaint).await;
     assert!(!is_stopped(&app).await);
-    assert_eq!(states(&app).await, [Some(MailState::NotSpam)]);
+    assert_eq!(states(&app).await, [Some(DeliveryState::NotSpam)]);
 }
 
 #[tokio::test]
@@ -144,7 +145,7 @@ async fn a_bounce_that_may_pass_stops_nothing() {
     let mut bounce = report(&app, "mailer-bounce.json");
     bounce["detail"]["bounce"]["bounceType"] = json!("Transient");
     tell(&app, &bounce).await;
-    assert_eq!(states(&app).await, [Some(MailState::SoftBounced)]);
+    assert_eq!(states(&app).await, [Some(DeliveryState::SoftBounced)]);
     ask(&app, 10).await;
     assert_eq!(app.mails().len(), 2);
 }
@@ -164,7 +165,7 @@ async fn a_late_delivery_does_not_hide_a_bounce_and_costs_no_write() {
         tell(&app, event).await;
         assert_eq!(app.dynamodb.take_targets(), ["GetItem"]);
     }
-    assert_eq!(states(&app).await, [Some(MailState::Bounced)]);
+    assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
 }
 
 #[tokio::test]
@@ -272,7 +273,7 @@ async fn a_mail_that_is_taken_meanwhile_does_not_lose_what_became_of_another() {
     };
     let (failed, ()) = tokio::join!(deliver, tell);
     assert_eq!(failed, NOTHING);
-    assert_eq!(states(&app).await, [Some(MailState::Bounced)]);
+    assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
     assert_eq!(app.mails().len(), 1, "mail was stopped before the second");
 }
 
@@ -320,7 +321,7 @@ async fn what_ses_refuses_is_written_down_too() {
         )
     });
     ask(&app, 0).await;
-    assert_eq!(states(&app).await, [Some(MailState::Refused)]);
+    assert_eq!(states(&app).await, [Some(DeliveryState::Refused)]);
     let reason = mails(&app).await[0]
         .outcome
         .clone()
@@ -346,14 +347,14 @@ async fn the_mailbox_simulator_shows_it_all_on_one_machine() {
         .start()
         .await;
     for (address, state, stops) in [
-        (bounce, MailState::Bounced, true),
-        (complaint, MailState::Complained, true),
-        (success, MailState::Delivered, false),
+        (bounce, DeliveryState::Bounced, true),
+        (complaint, DeliveryState::Complained, true),
+        (success, DeliveryState::Delivered, false),
     ] {
         app.ask(address).await.assert_worked();
         let look = async || {
             let user = app.user(address).await?;
-            let outcome = user.recovery.mails.first()?.outcome.clone()?;
+            let outcome = user.recovery.emails.first()?.outcome.clone()?;
             (outcome.state == state).then_some(user)
         };
         let user = eventually(state.as_str(), look).await;

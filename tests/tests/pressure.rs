@@ -3,14 +3,12 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
+use aws::tables::User;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use shared::{
-    password::{Password, verify},
-    tables::{Kind, User},
-    token::ResetToken,
-};
+use passwords::{Password, verify};
+use rules::{recovery::EmailKind, token::ResetToken};
 use tests::{
     app::{ADA, GOOD_PASSWORD, Link, OTHER_PASSWORD, TestApp, WEAK_PASSWORD, user},
     functions::{Functions, at},
@@ -42,7 +40,7 @@ async fn assert_unchanged(app: &TestApp) {
 
 /// Rows of the outbox that owe a notice.
 async fn notices_owed(app: &TestApp) -> usize {
-    let kind = AttributeValue::S(Kind::PasswordChanged.as_str().to_owned());
+    let kind = AttributeValue::S(EmailKind::PasswordChanged.as_str().to_owned());
     let email = AttributeValue::S(ADA.to_owned());
     app.rows("outbox")
         .await

@@ -1,7 +1,8 @@
 //! The recipe in Rust of `docs/recipes.md`. The others are run by `.ci/recipes` and by the
 //! browser's tests.
 
-use shared::{address::EmailAddress, tables::Users};
+use aws::tables::Users;
+use rules::address::EmailAddress;
 use tests::{
     app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
     recipe::{holds, sign_in},

@@ -6,10 +6,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use aws::tables::{PrimaryKey, User};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::DateTime;
 use serde_json::Value;
-use shared::tables::{RowKey, User};
 use tests::{
     app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
     command::{Ended, manage},
@@ -312,7 +312,7 @@ async fn a_list_goes_on_where_a_page_ended() {
             seen.extend(page.users.iter().map(|user| user.email.as_str().to_owned()));
             let Some(next) = page.next else { break };
             // As the panel hands it on, in a link.
-            after = RowKey::parse(&next.to_text());
+            after = PrimaryKey::parse(&next.to_text());
             assert_eq!(after.as_ref(), Some(&next));
         }
         seen.sort_unstable();
@@ -530,7 +530,7 @@ async fn nobody_is_overwritten_unless_that_is_told() {
     );
     // What the file does not give stays as it was.
     assert_eq!(after.session_epoch, before.session_epoch);
-    assert_eq!(after.recovery.mail_count, before.recovery.mail_count);
+    assert_eq!(after.recovery.email_count, before.recovery.email_count);
 }
 
 #[tokio::test]

@@ -1,30 +1,44 @@
-//! `…/change-forgotten-password/`: somebody sets a new password with the token from the
-//! mail.
+//! `…/change-forgotten-password/`: sets a new password with the token from the email.
 //!
-//! Everything that can be refused without harm is refused before anything is written; then one
-//! transaction spends the token, sets the password and owes the owner a notice.
+//! Everything that can be refused without harm is refused before anything is written. Then one
+//! transaction spends the token, sets the password and puts a notice to the owner into the outbox.
+
+pub mod settings;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use lambda_http::{Body, Request, Response, http::Method};
-use rand::TryCryptoRng;
-use shared::{
+use aws::{
     DynamoDb,
-    address::EmailAddress,
-    http::{self, CorsOrigins, Field, Fields, Problem, WeaknessDetail},
-    log,
-    pages::{self, ChooseForm, Look, Pages, Resource},
-    password::{HashError, Password, PasswordHasher, PasswordPolicy, Weakness},
-    pwned::PwnedPasswords,
-    settings::{ConfirmSettings, TableNames},
-    tables::{Change, PasswordChange, TokenRow, Tokens, change_password},
-    token::{ResetToken, TokenDigest},
+    metrics::{Metric, count},
+    tables::{ChangeResult, PasswordChange, TableNames, TokenRow, Tokens, change_password},
 };
+use chrono::{DateTime, Utc};
+use content::{explain_weakness, messages::Messages};
+use lambda_http::{Body, Request, Response, http::Method};
+use passwords::{HashError, Password, PasswordHasher, PasswordPolicy, pwned::PwnedPasswords};
+use rand::TryCryptoRng;
+use rules::{
+    address::EmailAddress,
+    token::{ResetToken, TokenDigest},
+    weakness::Weakness,
+};
+use web::{
+    CorsOrigins, Field, Fields, Problem, WeaknessDetail,
+    pages::{self, ChooseForm, Pages, Resource, Theme},
+};
+
+use settings::ConfirmSettings;
 
 const RESOURCE: Resource = Resource::ChangeForgottenPassword;
 
-/// What the handler needs, made once at the start.
+const TOKEN: &str = "forgot_password_hash";
+const NEW_PASSWORD: &str = "new_password";
+const EMAIL: &str = "email";
+/// Any value asks what would happen, without changing anything. The page sends it while the person
+/// types.
+const CHECK_ONLY: &str = "check_only";
+
+/// State of the handler, built once at start-up.
 pub struct App {
     dynamodb: DynamoDb,
     tables: TableNames,
@@ -33,11 +47,11 @@ pub struct App {
     hasher: PasswordHasher,
     pwned: Option<PwnedPasswords>,
     cors: CorsOrigins,
-    look: Look,
+    theme: Theme,
 }
 
 impl App {
-    /// Puts the settings and the client to use. Fails on costs that Argon2 refuses.
+    /// Builds the handler's state. Fails if Argon2 rejects its parameters.
     pub fn new(settings: ConfirmSettings, dynamodb: DynamoDb) -> Result<Self, HashError> {
         let ConfirmSettings {
             tables,
@@ -55,193 +69,195 @@ impl App {
             tables,
             policy,
             cors,
-            look: Look::new(brand),
+            theme: Theme::new(brand),
         })
     }
-}
 
-/// The fields of the form and of the call. `check_only`, whatever it holds, asks what would
-/// become of the others without changing anything; the page asks so while somebody types.
-const FIELDS: [&str; 4] = [
-    "forgot_password_hash",
-    "new_password",
-    "email",
-    "check_only",
-];
-
-/// Answers one HTTP request: with the page, or with what became of the form or the call. `rng`
-/// gives the salt, and is the operating system's outside of tests.
-pub async fn handle<R: TryCryptoRng>(
-    app: &App,
-    request: Request,
-    now: DateTime<Utc>,
-    rng: &mut R,
-) -> Response<Body> {
-    http::serve(&app.cors, request, async |request| {
-        if request.method() != Method::POST {
-            let pages = Pages::new(&app.look, RESOURCE, &request);
-            return pages.choose(&form(app, "", ""), None);
-        }
-        let pages = pages::is_from_page(request.headers())
-            .then(|| Pages::new(&app.look, RESOURCE, &request));
-        let locale = pages::language(&request).tag;
-        let fields = http::read_fields(request, FIELDS).await;
-        let Some(pages) = pages else {
-            return match confirm(app, fields, locale, now, rng).await {
-                Ok(()) => http::worked(),
-                Err(problem) => problem.into_response(),
+    /// Responds to one HTTP request: with the page, or with the result of the form or API call.
+    /// `rng` provides the salt; outside of tests it is the operating system's.
+    pub async fn handle<R: TryCryptoRng>(
+        &self,
+        request: Request,
+        now: DateTime<Utc>,
+        rng: &mut R,
+    ) -> Response<Body> {
+        web::serve(&self.cors, request, async |request| {
+            if request.method() != Method::POST {
+                return self.pages(&request).choose(&self.form("", ""), None);
+            }
+            let pages = pages::wants_page(request.headers()).then(|| self.pages(&request));
+            let locale = pages::language(&request).tag;
+            let names = [TOKEN, NEW_PASSWORD, EMAIL, CHECK_ONLY];
+            let fields = web::read_fields(request, names).await;
+            let Some(pages) = pages else {
+                return match self.confirm(fields, locale, now, rng).await {
+                    Ok(()) => web::worked(),
+                    Err(problem) => problem.into_response(),
+                };
             };
+            // The form is shown again with everything typed but the password.
+            let (token, email) = (fields.typed(TOKEN), fields.typed(EMAIL));
+            match self.confirm(fields, locale, now, rng).await {
+                Ok(()) => pages.done(),
+                Err(problem @ Problem::InvalidToken) => pages.dead(&email, &problem),
+                Err(problem) => pages.choose(&self.form(&token, &email), Some(&problem)),
+            }
+        })
+        .await
+    }
+
+    fn pages(&self, request: &Request) -> Pages<'_> {
+        Pages::new(&self.theme, RESOURCE, request)
+    }
+
+    fn form<'a>(&self, token: &'a str, email: &'a str) -> ChooseForm<'a> {
+        ChooseForm {
+            token,
+            email,
+            min_length: self.policy.min_length,
+        }
+    }
+
+    async fn confirm<R: TryCryptoRng>(
+        &self,
+        fields: Fields<4>,
+        locale: &str,
+        now: DateTime<Utc>,
+        rng: &mut R,
+    ) -> Result<(), Problem> {
+        let [token, password, email, check_only] = fields.finish()?;
+        let token = web::required(TOKEN, token)?;
+        let email = email.map(|email| EmailAddress::parse(&email)).transpose()?;
+        if check_only.is_some() {
+            return self.check(&token, password, email.as_ref(), now).await;
+        }
+        let password = Arc::new(Password::new(&web::required(NEW_PASSWORD, password)?));
+        let changed = self.change(&token, password, email.as_ref(), locale, now, rng);
+        changed.await.inspect_err(count_refusal)
+    }
+
+    /// Sets the password, if the token is valid and the policy accepts the password.
+    async fn change<R: TryCryptoRng>(
+        &self,
+        token: &Field,
+        password: Arc<Password>,
+        email: Option<&EmailAddress>,
+        locale: &str,
+        now: DateTime<Utc>,
+        rng: &mut R,
+    ) -> Result<(), Problem> {
+        let (digest, token) = self.find_token(token, email, now).await?;
+        self.check_policy(&password, &token)?;
+        let password_hash = self.hash_unless_breached(password, rng).await?;
+        let mut request_token = [0; 16];
+        rng.try_fill_bytes(&mut request_token)
+            .map_err(|error| HashError::Random(error.to_string()))
+            .map_err(internal)?;
+        let change = PasswordChange {
+            digest: &digest,
+            token: &token,
+            password_hash,
+            locale,
+            now,
+            request_token,
         };
-        // The form is shown again with what was typed, but for the password.
-        let (token, email) = (fields.typed("forgot_password_hash"), fields.typed("email"));
-        match confirm(app, fields, locale, now, rng).await {
-            Ok(()) => pages.done(),
-            Err(problem @ Problem::InvalidToken) => pages.dead(&email, &problem),
-            Err(problem) => pages.choose(&form(app, &token, &email), Some(&problem)),
+        match change_password(&self.dynamodb, &self.tables, &change).await? {
+            ChangeResult::Changed => {
+                count(Metric::Resets);
+                tracing::info!(account = token.email.digest(), "password changed");
+                Ok(())
+            }
+            ChangeResult::Refused => Err(Problem::InvalidToken),
         }
-    })
-    .await
-}
-
-fn form<'a>(app: &App, token: &'a str, email: &'a str) -> ChooseForm<'a> {
-    ChooseForm {
-        token,
-        email,
-        min_length: app.policy.min_length,
     }
-}
 
-async fn confirm<R: TryCryptoRng>(
-    app: &App,
-    fields: Fields<4>,
-    locale: &str,
-    now: DateTime<Utc>,
-    rng: &mut R,
-) -> Result<(), Problem> {
-    let [token, password, email, check_only] = fields.finish()?;
-    let token = http::required(FIELDS[0], token)?;
-    let email = email.map(|email| EmailAddress::parse(&email)).transpose()?;
-    if check_only.is_some() {
-        return check(app, &token, password, email.as_ref(), now).await;
+    /// Checks the token and, if given, the password, by the same rules and without a trace.
+    async fn check(
+        &self,
+        token: &Field,
+        password: Option<Field>,
+        email: Option<&EmailAddress>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Problem> {
+        let (_, token) = self.find_token(token, email, now).await?;
+        password.map_or(Ok(()), |password| {
+            self.check_policy(&Password::new(&password), &token)
+        })
     }
-    let password = Arc::new(Password::new(&http::required(FIELDS[1], password)?));
-    let (digest, token) = find_token(app, &token, email.as_ref(), now)
-        .await
-        .map_err(counted)?;
-    check_policy(app, &password, &token).map_err(counted)?;
-    let password_hash = hash_unless_breached(app, password, rng)
-        .await
-        .map_err(counted)?;
-    let mut request_token = [0; 16];
-    rng.try_fill_bytes(&mut request_token)
-        .map_err(|error| HashError::Random(error.to_string()))?;
 
-    let change = PasswordChange {
-        digest: &digest,
-        token: &token,
-        password_hash,
-        locale,
-        now,
-        request_token,
-    };
-    match change_password(&app.dynamodb, &app.tables, &change).await? {
-        Change::Done => {
-            log::count("resets", 1);
-            tracing::info!(account = token.email.digest(), "a password was changed");
+    /// Reads the token's row, if the token is valid and belongs to `email`, if given.
+    async fn find_token(
+        &self,
+        text: &str,
+        email: Option<&EmailAddress>,
+        now: DateTime<Utc>,
+    ) -> Result<(TokenDigest, TokenRow), Problem> {
+        let digest = ResetToken::parse(text)
+            .map_err(|_| Problem::InvalidToken)?
+            .digest();
+        let row = self.tokens.get(&digest).await?;
+        let row = row.ok_or(Problem::InvalidToken)?;
+        let is_other_account = email.is_some_and(|email| *email != row.email);
+        if is_other_account || !row.is_valid_at(now) {
+            return Err(Problem::InvalidToken);
+        }
+        Ok((digest, row))
+    }
+
+    fn check_policy(&self, password: &Password, token: &TokenRow) -> Result<(), Problem> {
+        let name = token.name.as_deref();
+        let weaknesses = self.policy.weaknesses(password, &token.email, name);
+        if weaknesses.is_empty() {
             Ok(())
-        }
-        Change::Refused => Err(counted(Problem::InvalidToken)),
-    }
-}
-
-/// Whether the token holds and, where there is one, the password would be accepted: by the same
-/// rules, and without a trace.
-async fn check(
-    app: &App,
-    token: &Field,
-    password: Option<Field>,
-    email: Option<&EmailAddress>,
-    now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    let (_, token) = find_token(app, token, email, now).await?;
-    password.map_or(Ok(()), |password| {
-        check_policy(app, &Password::new(&password), &token)
-    })
-}
-
-/// The token's digest and row, where it still holds and is the account's that was named, if one
-/// was.
-async fn find_token(
-    app: &App,
-    text: &str,
-    email: Option<&EmailAddress>,
-    now: DateTime<Utc>,
-) -> Result<(TokenDigest, TokenRow), Problem> {
-    let digest = ResetToken::parse(text)
-        .map_err(|_| Problem::InvalidToken)?
-        .digest();
-    let row = app
-        .tokens
-        .get(&digest)
-        .await?
-        .ok_or(Problem::InvalidToken)?;
-    let is_anothers = email.is_some_and(|email| *email != row.email);
-    if is_anothers || !row.is_valid_at(now) {
-        return Err(Problem::InvalidToken);
-    }
-    Ok((digest, row))
-}
-
-fn check_policy(app: &App, password: &Password, token: &TokenRow) -> Result<(), Problem> {
-    let weaknesses = app
-        .policy
-        .weaknesses(password, &token.email, token.name.as_deref());
-    if weaknesses.is_empty() {
-        Ok(())
-    } else {
-        Err(weak(app, &weaknesses))
-    }
-}
-
-/// Hashes the password and, where that is set, asks meanwhile whether it is known from a breach.
-/// A service that does not answer is no reason to refuse a password.
-async fn hash_unless_breached<R: TryCryptoRng>(
-    app: &App,
-    password: Arc<Password>,
-    rng: &mut R,
-) -> Result<String, Problem> {
-    let asked = async {
-        match &app.pwned {
-            Some(pwned) => pwned.contains(&password).await,
-            None => Ok(false),
-        }
-    };
-    let (hash, breached) = tokio::join!(app.hasher.hash(password.clone(), rng), asked);
-    match breached {
-        Ok(true) => Err(weak(app, &[Weakness::Breached])),
-        Ok(false) => Ok(hash?),
-        Err(error) => {
-            log::count("breach_checks_failed", 1);
-            tracing::warn!(%error, "the password was not checked against breaches");
-            Ok(hash?)
+        } else {
+            Err(self.weak_password(&weaknesses))
         }
     }
+
+    /// Hashes the password and, if configured, checks it against known breaches at the same time.
+    /// A breach service that does not respond is no reason to reject a password.
+    async fn hash_unless_breached<R: TryCryptoRng>(
+        &self,
+        password: Arc<Password>,
+        rng: &mut R,
+    ) -> Result<String, Problem> {
+        let is_breached = async {
+            match &self.pwned {
+                Some(pwned) => pwned.contains(&password).await,
+                None => Ok(false),
+            }
+        };
+        let (hash, is_breached) =
+            tokio::join!(self.hasher.hash(password.clone(), rng), is_breached);
+        match is_breached {
+            Ok(true) => return Err(self.weak_password(&[Weakness::Breached])),
+            Ok(false) => {}
+            Err(error) => {
+                count(Metric::BreachChecksFailed);
+                tracing::warn!(%error, "password not checked against breaches");
+            }
+        }
+        hash.map_err(internal)
+    }
+
+    fn weak_password(&self, weaknesses: &[Weakness]) -> Problem {
+        let messages = Messages::english();
+        let detail = |weakness: &Weakness| WeaknessDetail {
+            code: *weakness,
+            detail: explain_weakness(&messages, *weakness, self.policy.min_length),
+        };
+        Problem::WeakPassword(weaknesses.iter().map(detail).collect())
+    }
 }
 
-fn weak(app: &App, weaknesses: &[Weakness]) -> Problem {
-    let detail = |code: &Weakness| WeaknessDetail {
-        code: *code,
-        detail: app.policy.advice(*code),
-    };
-    Problem::WeakPassword(weaknesses.iter().map(detail).collect())
+fn internal(error: HashError) -> Problem {
+    Problem::Internal(error.into())
 }
 
-/// Counts a refusal.
-fn counted(problem: Problem) -> Problem {
+fn count_refusal(problem: &Problem) {
     match problem {
-        Problem::InvalidToken => log::count("tokens_rejected", 1),
-        Problem::WeakPassword(_) => log::count("passwords_rejected", 1),
+        Problem::InvalidToken => count(Metric::TokensRejected),
+        Problem::WeakPassword(_) => count(Metric::PasswordsRejected),
         _ => {}
     }
-    problem
 }

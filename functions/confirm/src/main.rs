@@ -2,24 +2,21 @@
 
 use std::{error::Error, process::ExitCode, sync::Arc, thread};
 
+use confirm::{App, settings::ConfirmSettings};
 use rand::rngs::SysRng;
-use shared::{aws, lambda, password, settings::ConfirmSettings};
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the edge, where the time comes from"
-)]
+#[expect(clippy::disallowed_methods, reason = "the clock is read only here")]
 fn main() -> ExitCode {
-    // While the first event is fetched and its token looked up. Where there is no such thread, the
-    // first password waits.
-    let _ = thread::Builder::new().spawn(password::prepare);
-    lambda::run("confirm", |env| {
+    // Runs while the first event is fetched and its token looked up. If no thread can be started,
+    // the first password waits for it instead.
+    let _ = thread::Builder::new().spawn(passwords::prepare);
+    aws::lambda::run("confirm", |env| {
         let settings = ConfirmSettings::read(env)?;
         let dynamodb = aws::dynamodb(&aws::config(env)?, env);
-        let app = Arc::new(confirm::App::new(settings, dynamodb)?);
-        Ok::<_, Box<dyn Error>>(lambda::serve_http(move |request| {
+        let app = Arc::new(App::new(settings, dynamodb)?);
+        Ok::<_, Box<dyn Error>>(web::event::serve(move |request| {
             let app = app.clone();
-            async move { confirm::handle(&app, request, chrono::Utc::now(), &mut SysRng).await }
+            async move { app.handle(request, chrono::Utc::now(), &mut SysRng).await }
         }))
     })
 }

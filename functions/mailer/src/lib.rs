@@ -1,37 +1,40 @@
-//! The outbox's stream: what is owed a mail gets one. And SES's events: what became of it is
-//! written down.
+//! Sends the emails that the outbox's stream asks for, and records the delivery outcomes that SES
+//! reports.
 //!
-//! Records are handled in their order. The first that fails for a reason that may pass is
-//! reported with all those behind it, and Lambda delivers them again; what can never succeed is
-//! counted and left behind, so that it does not hold up the others.
+//! Records are handled in order. The first one that fails for a reason that may pass is reported
+//! together with those behind it, and Lambda delivers them again. A record that can never succeed
+//! is counted and skipped, so it does not block the others.
 
 mod record;
-mod report;
-mod ses;
+mod sender;
+mod ses_event;
+pub mod settings;
 
+use aws::{
+    AwsError, DynamoDb, SdkConfig,
+    metrics::{Metric, count},
+    tables::{BudgetClaim, OutboxRow, OutcomeUpdate, TokenRow, Tokens, User, UserLookup, Users},
+};
 use chrono::{DateTime, Utc};
+use content::email::{self, Email, EmailContext};
 use rand::TryCryptoRng;
-use serde::Serialize;
-use serde_json::Value;
-use shared::{
-    DynamoDb, SdkConfig,
-    aws::AwsError,
-    log,
-    mail::{self, Letterhead},
-    settings::{Environment, MailerSettings},
-    tables::{self, Budget, Found, Kind, MailState, TokenRow, Tokens, User, Users},
+use rules::{
+    environment::Environment,
+    recovery::{DeliveryOutcome, DeliveryState, EmailKind},
     token::ResetToken,
 };
+use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use record::Owed;
-use report::Report;
-use ses::{SendError, Sender};
+use sender::{SendError, Sender};
+use ses_event::DeliveryReport;
+use settings::MailerSettings;
 
-/// How often a budget is taken anew when another mail to the account came in between.
-const BUDGET_TRIES: usize = 3;
+/// Attempts at claiming an email while other writers keep changing the user's row.
+const CLAIM_ATTEMPTS: usize = 3;
 
-/// What the handler needs, made once at the start.
+/// State of the handler, built once at start-up.
 pub struct App {
     users: Users,
     tokens: Tokens,
@@ -39,8 +42,89 @@ pub struct App {
     settings: MailerSettings,
 }
 
+/// An event that the function is invoked with.
+pub enum Event {
+    /// Records of the outbox's stream, from Lambda's event source mapping.
+    Outbox(Batch),
+    /// A delivery event from SES, through `EventBridge`.
+    Ses(Value),
+}
+
+/// A batch of stream records. Each is parsed by itself, so a malformed one does not block the
+/// others.
+pub struct Batch(Vec<Value>);
+
+/// Neither records of a DynamoDB stream nor an event from SES.
+#[derive(Debug, thiserror::Error)]
+#[error("expected records of a DynamoDB stream or an event from SES")]
+pub struct UnknownEvent;
+
+impl Event {
+    /// Recognises `event` by its shape.
+    pub fn read(event: Value) -> Result<Self, UnknownEvent> {
+        if event["source"] == "aws.ses" && event["detail"].is_object() {
+            return Ok(Self::Ses(event));
+        }
+        Batch::read(event).map(Self::Outbox)
+    }
+}
+
+impl Batch {
+    /// Takes the records out of `event`. Parsing them later keeps their contents out of errors that
+    /// the runtime logs.
+    pub fn read(mut event: Value) -> Result<Self, UnknownEvent> {
+        match event.get_mut("Records").map(Value::take) {
+            Some(Value::Array(records)) => Ok(Self(records)),
+            _ => Err(UnknownEvent),
+        }
+    }
+}
+
+/// The records to deliver again (`ReportBatchItemFailures`).
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    /// Empty if every record is done.
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+/// A record to deliver again.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// Sequence number of the record.
+    pub item_identifier: String,
+}
+
+/// Why a record must be delivered again.
+#[derive(Debug, thiserror::Error)]
+enum RetryReason {
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("no random token: {0}")]
+    Random(String),
+}
+
+/// The result of a record that is done.
+#[derive(Debug, Clone, Copy)]
+enum RecordResult {
+    Sent,
+    /// Nothing to send, and why.
+    Skipped(&'static str),
+    /// SES refuses the recipient.
+    Refused,
+}
+
+/// A user to whom an email is due, or why none is sent.
+enum Claim {
+    Granted(Box<User>),
+    Denied(&'static str),
+}
+
 impl App {
-    /// Puts the settings and the clients to use; `aws` and `env` are for SES.
+    /// Builds the handler's state; `aws` and `env` configure the SES client.
     #[must_use]
     pub fn new(
         settings: MailerSettings,
@@ -55,113 +139,201 @@ impl App {
             settings,
         }
     }
-}
 
-/// A batch of stream records, each read by itself: one that is not as expected must not stop
-/// the others.
-pub struct Batch(Vec<Value>);
-
-/// What the function is invoked with.
-pub enum Event {
-    /// The outbox's stream, by Lambda's event source mapping.
-    Batch(Batch),
-    /// What became of a mail, by `EventBridge`.
-    Report(Value),
-}
-
-/// The event is none that the function takes.
-#[derive(Debug, thiserror::Error)]
-#[error("this function takes the records of a DynamoDB stream or an event of SES; this is neither")]
-pub struct UnknownEvent;
-
-impl Event {
-    /// Tells by its shape what `event` is.
-    pub fn read(event: Value) -> Result<Self, UnknownEvent> {
-        if event["source"] == "aws.ses" && event["detail"].is_object() {
-            return Ok(Self::Report(event));
-        }
-        Batch::read(event).map(Self::Batch)
-    }
-}
-
-impl Batch {
-    /// The records of `event`. Reading them here rather than in the runtime keeps what the event
-    /// holds out of the error, which the runtime logs.
-    pub fn read(mut event: Value) -> Result<Self, UnknownEvent> {
-        match event.get_mut("Records").map(Value::take) {
-            Some(Value::Array(records)) => Ok(Self(records)),
-            _ => Err(UnknownEvent),
-        }
-    }
-}
-
-/// The records to deliver again (`ReportBatchItemFailures`).
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchResponse {
-    /// Empty where all is done.
-    pub batch_item_failures: Vec<BatchItemFailure>,
-}
-
-/// One record to deliver again.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// The record's sequence number.
-    pub item_identifier: String,
-}
-
-/// Why a record has to come again.
-#[derive(Debug, thiserror::Error)]
-enum Retry {
-    #[error(transparent)]
-    Aws(#[from] AwsError),
-    #[error(transparent)]
-    Send(#[from] SendError),
-    #[error("no random token: {0}")]
-    Random(String),
-}
-
-/// What became of a record that need not come again.
-#[derive(Debug, Clone, Copy)]
-enum Outcome {
-    Sent,
-    /// Nothing to send, and why.
-    Skipped(&'static str),
-    /// SES takes no mail for this address.
-    Refused,
-}
-
-/// Handles one batch. After `half_time`, if one is given, what is left is handed back rather
-/// than begun: a batch that is cut off by the function's timeout comes again as a whole, and
-/// its first mails with it.
-pub async fn handle<R: TryCryptoRng>(
-    app: &App,
-    batch: Batch,
-    now: DateTime<Utc>,
-    half_time: Option<Instant>,
-    rng: &mut R,
-) -> BatchResponse {
-    for (index, record) in batch.0.iter().enumerate() {
-        if index > 0 && half_time.is_some_and(|half_time| Instant::now() > half_time) {
-            tracing::warn!("half of the time is over; the rest of the batch is handed back");
-            return failures(&batch.0[index..]);
-        }
-        match deliver(app, record, now, rng).await {
-            Ok(Outcome::Sent) => log::count("mails_sent", 1),
-            Ok(Outcome::Refused) => log::count("mails_failed", 1),
-            Ok(Outcome::Skipped(reason)) => {
-                log::count("mails_skipped", 1);
-                tracing::info!(reason, "no mail");
-            }
-            Err(error) => {
-                log::count("mails_failed", 1);
-                tracing::error!(%error, "the mail has to be tried again");
+    /// Handles a batch. After `half_time`, if given, the remaining records are handed back instead
+    /// of started: a batch cut off by the function's timeout would be delivered again as a whole,
+    /// and its first emails sent twice.
+    pub async fn handle_batch<R: TryCryptoRng>(
+        &self,
+        batch: Batch,
+        now: DateTime<Utc>,
+        half_time: Option<Instant>,
+        rng: &mut R,
+    ) -> BatchResponse {
+        for (index, record) in batch.0.iter().enumerate() {
+            if index > 0 && half_time.is_some_and(|half_time| Instant::now() > half_time) {
+                tracing::warn!("half of the time has passed; the rest of the batch is handed back");
                 return failures(&batch.0[index..]);
             }
+            match self.handle_record(record, now, rng).await {
+                Ok(RecordResult::Sent) => count(Metric::MailsSent),
+                Ok(RecordResult::Refused) => count(Metric::MailsFailed),
+                Ok(RecordResult::Skipped(reason)) => {
+                    count(Metric::MailsSkipped);
+                    tracing::info!(reason, "no email sent");
+                }
+                Err(error) => {
+                    count(Metric::MailsFailed);
+                    tracing::error!(%error, "the email will be retried");
+                    return failures(&batch.0[index..]);
+                }
+            }
+        }
+        BatchResponse::default()
+    }
+
+    async fn handle_record<R: TryCryptoRng>(
+        &self,
+        record: &Value,
+        now: DateTime<Utc>,
+        rng: &mut R,
+    ) -> Result<RecordResult, RetryReason> {
+        let Some(row) = record::outbox_row(record, now) else {
+            return Ok(RecordResult::Skipped("not a row of the outbox"));
+        };
+        let user = match self.claim(&row, now).await? {
+            Claim::Granted(user) => user,
+            Claim::Denied(reason) => return Ok(RecordResult::Skipped(reason)),
+        };
+        match row.kind {
+            EmailKind::ResetRequested => self.send_link(&row, &user, now, rng).await,
+            EmailKind::PasswordChanged => self.send_notice(&row, &user, now).await,
         }
     }
-    BatchResponse::default()
+
+    /// Looks up the user of `row`, records the email in their row and charges their budget.
+    async fn claim(&self, row: &OutboxRow, now: DateTime<Utc>) -> Result<Claim, AwsError> {
+        let (id, budget) = (row.email_id(), self.settings.budget);
+        for _ in 0..CLAIM_ATTEMPTS {
+            let user = match self.users.find(&row.email).await? {
+                UserLookup::One(user) => user,
+                UserLookup::Unknown => return Ok(Claim::Denied("unknown address")),
+                UserLookup::Ambiguous => {
+                    count(Metric::AddressesAmbiguous);
+                    return Ok(Claim::Denied("several accounts have the address"));
+                }
+            };
+            if let Some(reason) = reason_not_to_send(&user, row.kind) {
+                return Ok(Claim::Denied(reason));
+            }
+            let claim = self.users.claim_email(&user, &id, row.kind, budget, now);
+            match claim.await? {
+                BudgetClaim::Granted => return Ok(Claim::Granted(user)),
+                BudgetClaim::Spent => return Ok(Claim::Denied("budget spent")),
+                BudgetClaim::Conflict => {}
+            }
+        }
+        Err(AwsError::of(
+            "UpdateItem users",
+            "other writes to the account came in between",
+        ))
+    }
+
+    /// Stores the digest of a new token, then sends the link. In this order a link that was sent
+    /// always works.
+    async fn send_link<R: TryCryptoRng>(
+        &self,
+        row: &OutboxRow,
+        user: &User,
+        now: DateTime<Utc>,
+        rng: &mut R,
+    ) -> Result<RecordResult, RetryReason> {
+        let token =
+            ResetToken::generate(rng).map_err(|error| RetryReason::Random(error.to_string()))?;
+        let ttl = self.settings.token_ttl;
+        let token_row = TokenRow {
+            user_key: user.key.clone(),
+            ..TokenRow::new(user.email.clone(), user.name.clone(), now, ttl)
+        };
+        self.tokens.put(&token.digest(), &token_row).await?;
+        let link = email::reset_link(&self.settings.reset_url, &user.email, &token);
+        let context = self.email_context(row, user);
+        let email = email::reset(&context, &link, &token, token_row.expires_at);
+        self.send(row, user, &email, now).await
+    }
+
+    async fn send_notice(
+        &self,
+        row: &OutboxRow,
+        user: &User,
+        now: DateTime<Utc>,
+    ) -> Result<RecordResult, RetryReason> {
+        let email = email::password_changed(&self.email_context(row, user), row.at);
+        self.send(row, user, &email, now).await
+    }
+
+    async fn send(
+        &self,
+        row: &OutboxRow,
+        user: &User,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<RecordResult, RetryReason> {
+        let (account, id) = (user.email.digest(), row.email_id());
+        let sent = self.sender.send(&user.mail_to, row.kind, &id, email);
+        match sent.await {
+            Ok(()) => {
+                tracing::info!(account, kind = row.kind.as_str(), "email sent");
+                Ok(RecordResult::Sent)
+            }
+            Err(SendError::Refused(error)) => {
+                tracing::warn!(account, %error, "SES refused the email");
+                let outcome = DeliveryOutcome {
+                    state: DeliveryState::Refused,
+                    at: now,
+                    reason: Some(error.to_string()),
+                };
+                let (users, to) = (&self.users, &user.mail_to);
+                users.record_outcome(&user.email, &id, to, &outcome).await?;
+                Ok(RecordResult::Refused)
+            }
+            Err(error @ SendError::Later(_)) => Err(error.into()),
+        }
+    }
+
+    /// Records the delivery outcome that an event from SES reports. Events about other emails are
+    /// counted and skipped. Only a failed call to a table is an error, and the event is then
+    /// delivered again.
+    pub async fn handle_ses_event(&self, event: &Value) -> Result<(), AwsError> {
+        let reason = match DeliveryReport::read(event) {
+            None => "not about an email of this service",
+            Some(report) => match self.record_outcome(&report).await? {
+                OutcomeUpdate::Recorded => return Ok(()),
+                OutcomeUpdate::AlreadyKnown => "already known",
+                OutcomeUpdate::UnknownEmail => "unknown email",
+            },
+        };
+        count(Metric::MailEventsSkipped);
+        tracing::info!(reason, "SES event skipped");
+        Ok(())
+    }
+
+    async fn record_outcome(&self, report: &DeliveryReport) -> Result<OutcomeUpdate, AwsError> {
+        let DeliveryReport {
+            email,
+            address,
+            id,
+            outcome,
+        } = report;
+        let update = self.users.record_outcome(email, id, address, outcome);
+        let update = update.await?;
+        if update == OutcomeUpdate::Recorded {
+            let (account, state) = (email.digest(), outcome.state.as_str());
+            tracing::info!(account, state, "delivery outcome recorded");
+            if let Some(metric) = outcome_metric(outcome.state) {
+                count(metric);
+            }
+        }
+        Ok(update)
+    }
+
+    fn email_context<'a>(&'a self, row: &'a OutboxRow, user: &'a User) -> EmailContext<'a> {
+        let brand = &self.settings.brand;
+        EmailContext {
+            app_name: brand.app_name.as_deref().unwrap_or_default(),
+            support_url: brand.support_url.as_ref(),
+            color: &brand.color,
+            on_color: brand.on_color,
+            // Email programs do not show images embedded as data URLs.
+            logo: brand
+                .logo
+                .as_deref()
+                .filter(|logo| !logo.starts_with("data:")),
+            name: user.name.as_deref(),
+            mail_to: &user.mail_to,
+            locales: [user.locale.as_deref(), row.locale.as_deref()],
+        }
+    }
 }
 
 fn failures(records: &[Value]) -> BatchResponse {
@@ -175,98 +347,10 @@ fn failures(records: &[Value]) -> BatchResponse {
     }
 }
 
-async fn deliver<R: TryCryptoRng>(
-    app: &App,
-    record: &Value,
-    now: DateTime<Utc>,
-    rng: &mut R,
-) -> Result<Outcome, Retry> {
-    let Some(owed) = Owed::read(record, now) else {
-        return Ok(Outcome::Skipped("not a record of the outbox"));
-    };
-    match owed.kind {
-        Kind::ResetRequested => send_link(app, &owed, now, rng).await,
-        Kind::PasswordChanged => send_notice(app, &owed, now).await,
-    }
-}
-
-/// Takes the mail from the account's budget, keeps a new token's digest, sends the link: in
-/// this order, so that what was sent always works and what was not sent costs nobody anything.
-async fn send_link<R: TryCryptoRng>(
-    app: &App,
-    owed: &Owed,
-    now: DateTime<Utc>,
-    rng: &mut R,
-) -> Result<Outcome, Retry> {
-    let user = match find_and_charge(app, owed, now).await? {
-        Ok(user) => user,
-        Err(reason) => return Ok(Outcome::Skipped(reason)),
-    };
-    let token = ResetToken::generate(rng).map_err(|error| Retry::Random(error.to_string()))?;
-    let row = TokenRow {
-        user_key: user.key.clone(),
-        ..TokenRow::new(
-            user.email.clone(),
-            user.name.clone(),
-            now,
-            app.settings.token_ttl,
-        )
-    };
-    app.tokens.put(&token.digest(), &row).await?;
-    let link = mail::reset_link(&app.settings.reset_url, &user.email, &token);
-    let letter = mail::reset(&letterhead(app, owed, &user), &link, &token, row.expires_at);
-    send(app, owed, &user, &letter, now).await
-}
-
-async fn send_notice(app: &App, owed: &Owed, now: DateTime<Utc>) -> Result<Outcome, Retry> {
-    let user = match find_and_charge(app, owed, now).await? {
-        Ok(user) => user,
-        Err(reason) => return Ok(Outcome::Skipped(reason)),
-    };
-    let letter = mail::changed(&letterhead(app, owed, &user), owed.at);
-    send(app, owed, &user, &letter, now).await
-}
-
-/// The user whom the mail is for, with the mail written down and taken from their budget; or why
-/// there is none.
-async fn find_and_charge(
-    app: &App,
-    owed: &Owed,
-    now: DateTime<Utc>,
-) -> Result<Result<User, &'static str>, AwsError> {
-    for _ in 0..BUDGET_TRIES {
-        let user = match app.users.find(&owed.email).await? {
-            Found::One(user) => *user,
-            Found::Nobody => return Ok(Err("unknown address")),
-            Found::Several => {
-                log::count("addresses_ambiguous", 1);
-                return Ok(Err("more than one account has the address"));
-            }
-        };
-        if let Some(reason) = hindrance(&user, owed.kind) {
-            return Ok(Err(reason));
-        }
-        let budget = app.settings.budget;
-        match app
-            .users
-            .take_mail(&user, &owed.event(), owed.kind, budget, now)
-            .await?
-        {
-            Budget::Granted => return Ok(Ok(user)),
-            Budget::Spent => return Ok(Err("budget spent")),
-            Budget::Changed => {}
-        }
-    }
-    Err(AwsError::of(
-        "UpdateItem users",
-        "other mails to the account came in between",
-    ))
-}
-
-/// Why the user is sent no mail of `kind`, if so. That a password was changed is told to the
-/// owner of an account that is not active, too.
-fn hindrance(user: &User, kind: Kind) -> Option<&'static str> {
-    if kind == Kind::ResetRequested && !user.is_active {
+/// Returns why the user is not sent an email of `kind`, if so. The notice also goes to the owner
+/// of an inactive account.
+fn reason_not_to_send(user: &User, kind: EmailKind) -> Option<&'static str> {
+    if kind == EmailKind::ResetRequested && !user.is_active {
         Some("inactive account")
     } else if user.suppression().is_some() {
         Some("suppressed")
@@ -275,101 +359,14 @@ fn hindrance(user: &User, kind: Kind) -> Option<&'static str> {
     }
 }
 
-async fn send(
-    app: &App,
-    owed: &Owed,
-    user: &User,
-    letter: &mail::Mail,
-    now: DateTime<Utc>,
-) -> Result<Outcome, Retry> {
-    let (account, event) = (user.email.digest(), owed.event());
-    match app
-        .sender
-        .send(&user.mail_to, owed.kind, &event, letter)
-        .await
-    {
-        Ok(()) => {
-            tracing::info!(account, kind = owed.kind.as_str(), "a mail was sent");
-            Ok(Outcome::Sent)
-        }
-        Err(SendError::Refused(error)) => {
-            tracing::warn!(account, %error, "SES takes no mail for the address");
-            let refused = tables::Outcome {
-                state: MailState::Refused,
-                at: now,
-                reason: Some(error.to_string()),
-            };
-            let users = &app.users;
-            users
-                .record_outcome(&user.email, &event, &user.mail_to, &refused)
-                .await?;
-            Ok(Outcome::Refused)
-        }
-        Err(later) => Err(later.into()),
-    }
-}
-
-/// Writes down what SES says became of a mail. What is not about a known mail is counted and
-/// left behind; only a table that does not answer is an error, and then the event comes again.
-pub async fn handle_report(app: &App, event: &Value) -> Result<(), AwsError> {
-    let reason = match Report::read(event) {
-        None => "not about a mail of this service",
-        Some(report) => match record_outcome(app, &report).await? {
-            Some(true) => return Ok(()),
-            Some(false) => "nothing new",
-            None => "no such mail",
-        },
-    };
-    log::count("mail_events_skipped", 1);
-    tracing::info!(reason, "an event of SES that changes nothing");
-    Ok(())
-}
-
-async fn record_outcome(app: &App, report: &Report) -> Result<Option<bool>, AwsError> {
-    let Report {
-        email,
-        address,
-        mail,
-        outcome,
-    } = report;
-    let users = &app.users;
-    let recorded = users.record_outcome(email, mail, address, outcome).await?;
-    if recorded == Some(true) {
-        let (account, state) = (email.digest(), outcome.state.as_str());
-        tracing::info!(account, state, "SES says what became of a mail");
-        if let Some(metric) = metric(outcome.state) {
-            log::count(metric, 1);
-        }
-    }
-    Ok(recorded)
-}
-
-fn metric(state: MailState) -> Option<&'static str> {
+fn outcome_metric(state: DeliveryState) -> Option<Metric> {
     match state {
-        MailState::Delivered => Some("mails_delivered"),
-        MailState::SoftBounced => Some("mails_soft_bounced"),
-        MailState::Bounced => Some("mails_bounced"),
-        MailState::Complained => Some("mails_complained"),
-        MailState::Rejected => Some("mails_rejected"),
-        // Counted where the mail is handed to SES, on its way still, or not spam after all.
-        MailState::Refused | MailState::Delayed | MailState::NotSpam => None,
-    }
-}
-
-fn letterhead<'a>(app: &'a App, owed: &'a Owed, user: &'a User) -> Letterhead<'a> {
-    let brand = &app.settings.brand;
-    Letterhead {
-        app_name: brand.app_name.as_deref().unwrap_or_default(),
-        support_url: brand.support_url.as_ref(),
-        color: &brand.color,
-        on_color: brand.on_color,
-        // Mail programs show no image that comes inside of a mail's HTML.
-        logo: brand
-            .logo
-            .as_deref()
-            .filter(|logo| !logo.starts_with("data:")),
-        name: user.name.as_deref(),
-        mail_to: &user.mail_to,
-        locales: [user.locale.as_deref(), owed.locale.as_deref()],
+        DeliveryState::Delivered => Some(Metric::MailsDelivered),
+        DeliveryState::SoftBounced => Some(Metric::MailsSoftBounced),
+        DeliveryState::Bounced => Some(Metric::MailsBounced),
+        DeliveryState::Complained => Some(Metric::MailsComplained),
+        DeliveryState::Rejected => Some(Metric::MailsRejected),
+        // Counted as a failure to send, still in transit, or not spam after all.
+        DeliveryState::Refused | DeliveryState::Delayed | DeliveryState::NotSpam => None,
     }
 }

@@ -1,97 +1,104 @@
-//! `…/forgot-password/`: somebody asks for a mail.
+//! `…/forgot-password/`: requests an email with a reset link.
 //!
-//! One conditional write of a fixed shape into the outbox, then the answer. Whether the account
-//! exists is the mailer's question: this function cannot read the users table, so that neither
-//! status, body, headers nor time can depend on it.
+//! One conditional write of a fixed shape into the outbox, then the response. Only the mailer finds
+//! out whether the account exists: this function cannot read the users table, so neither status,
+//! body, headers nor timing can depend on it.
 
+pub mod settings;
+
+use aws::{
+    DynamoDb,
+    metrics::{Metric, count},
+    tables::{Admission, ClientLimit, Outbox},
+};
 use chrono::{DateTime, Utc};
 use lambda_http::{Body, Request, Response, http::Method};
-use shared::{
-    DynamoDb,
-    address::EmailAddress,
-    http::{self, Client, CorsOrigins, Fields, Problem},
-    log,
-    pages::{self, Look, Pages, Resource},
-    settings::RequestSettings,
-    tables::{Asked, ClientLimit, Outbox},
+use rules::{address::EmailAddress, client::ClientNetwork};
+use web::{
+    CorsOrigins, Fields, Problem,
+    pages::{self, Pages, Resource, Theme},
 };
+
+use settings::RequestSettings;
 
 const RESOURCE: Resource = Resource::ForgotPassword;
 
-/// What the handler needs, made once at the start.
+/// State of the handler, built once at start-up.
 pub struct App {
     outbox: Outbox,
-    limit: ClientLimit,
+    client_limit: ClientLimit,
     cors: CorsOrigins,
-    look: Look,
+    theme: Theme,
 }
 
 impl App {
-    /// Puts the settings and the client to use.
+    /// Builds the handler's state.
     #[must_use]
     pub fn new(settings: RequestSettings, dynamodb: DynamoDb) -> Self {
         Self {
             outbox: Outbox::new(dynamodb, settings.outbox_table),
-            limit: ClientLimit {
-                requests: settings.client_limit,
-                window_seconds: settings.client_window_seconds,
-            },
+            client_limit: settings.client_limit,
             cors: settings.cors,
-            look: Look::new(settings.brand),
+            theme: Theme::new(settings.brand),
         }
     }
-}
 
-/// Answers one HTTP request: with the page, or with what became of the form or the call.
-pub async fn handle(app: &App, request: Request, now: DateTime<Utc>) -> Response<Body> {
-    http::serve(&app.cors, request, async |request| {
-        if let Some(redirect) = pages::from_well_known(&request) {
-            return redirect;
-        }
-        if request.method() != Method::POST {
-            return Pages::new(&app.look, RESOURCE, &request).ask("", None);
-        }
-        let pages = pages::is_from_page(request.headers())
-            .then(|| Pages::new(&app.look, RESOURCE, &request));
-        let (client, locale) = (http::client(&request), pages::language(&request).tag);
-        let fields = http::read_fields(request, ["email"]).await;
-        let typed = fields.typed("email");
-        match (ask(app, client, locale, fields, now).await, pages) {
-            (Ok(()), None) => http::worked(),
-            (Ok(()), Some(pages)) => pages.sent(),
-            (Err(problem), None) => problem.into_response(),
-            (Err(problem), Some(pages)) => pages.ask(&typed, Some(&problem)),
-        }
-    })
-    .await
-}
+    /// Responds to one HTTP request: with the page, or with the result of the form or API call.
+    pub async fn handle(&self, request: Request, now: DateTime<Utc>) -> Response<Body> {
+        web::serve(&self.cors, request, async |request| {
+            if let Some(redirect) = pages::redirect_well_known(&request) {
+                return redirect;
+            }
+            if request.method() != Method::POST {
+                return self.pages(&request).ask("", None);
+            }
+            let pages = pages::wants_page(request.headers()).then(|| self.pages(&request));
+            let client = web::client_network(&request);
+            let locale = pages::language(&request).tag;
+            let fields = web::read_fields(request, ["email"]).await;
+            let typed = fields.typed("email");
+            match (self.record(client, locale, fields, now).await, pages) {
+                (Ok(()), None) => web::worked(),
+                (Ok(()), Some(pages)) => pages.sent(),
+                (Err(problem), None) => problem.into_response(),
+                (Err(problem), Some(pages)) => pages.ask(&typed, Some(&problem)),
+            }
+        })
+        .await
+    }
 
-async fn ask(
-    app: &App,
-    client: Client,
-    locale: &str,
-    fields: Fields<1>,
-    now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    log::count("requests", 1);
-    let [email] = fields.finish()?;
-    let email = EmailAddress::parse(&http::required("email", email)?)?;
-    match app
-        .outbox
-        .ask(client, &email, locale, app.limit, now)
-        .await?
-    {
-        Asked::Accepted => {
-            tracing::info!(account = email.digest(), "a mail was asked for");
-            Ok(())
-        }
-        Asked::Limited {
-            retry_after_seconds,
-        } => {
-            log::count("requests_limited", 1);
-            Err(Problem::RateLimited {
+    fn pages(&self, request: &Request) -> Pages<'_> {
+        Pages::new(&self.theme, RESOURCE, request)
+    }
+
+    /// Records the request in the outbox, unless the client is over its limit.
+    async fn record(
+        &self,
+        client: ClientNetwork,
+        locale: &str,
+        fields: Fields<1>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Problem> {
+        count(Metric::Requests);
+        let [email] = fields.finish()?;
+        let email = EmailAddress::parse(&web::required("email", email)?)?;
+        let admission = self
+            .outbox
+            .record_request(client, &email, locale, self.client_limit, now)
+            .await?;
+        match admission {
+            Admission::Accepted => {
+                tracing::info!(account = email.digest(), "reset email requested");
+                Ok(())
+            }
+            Admission::Limited {
                 retry_after_seconds,
-            })
+            } => {
+                count(Metric::RequestsLimited);
+                Err(Problem::RateLimited {
+                    retry_after_seconds,
+                })
+            }
         }
     }
 }

@@ -2,20 +2,17 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use shared::{aws, lambda, settings::RequestSettings};
+use request::{App, settings::RequestSettings};
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the edge, where the time comes from"
-)]
+#[expect(clippy::disallowed_methods, reason = "the clock is read only here")]
 fn main() -> ExitCode {
-    lambda::run("request", |env| {
+    aws::lambda::run("request", |env| {
         let settings = RequestSettings::read(env)?;
         let dynamodb = aws::dynamodb(&aws::config(env)?, env);
-        let app = Arc::new(request::App::new(settings, dynamodb));
-        Ok::<_, aws::AwsConfigError>(lambda::serve_http(move |request| {
+        let app = Arc::new(App::new(settings, dynamodb));
+        Ok::<_, aws::AwsConfigError>(web::event::serve(move |request| {
             let app = app.clone();
-            async move { request::handle(&app, request, chrono::Utc::now()).await }
+            async move { app.handle(request, chrono::Utc::now()).await }
         }))
     })
 }

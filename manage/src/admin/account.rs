@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use askama::Template;
+use aws::tables::{SuppressionClearing, User, UserLookup};
 use axum::{
     body::Bytes,
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Redirect, Response},
 };
 use chrono::{DateTime, Utc};
-use shared::{
+use rules::{
     address::EmailAddress,
-    settings::MailBudget,
-    tables::{Found, Kind, SentMail, Suppression, User},
+    recovery::{EmailBudget, EmailKind, SentEmail, Suppression},
 };
 
 use super::{
@@ -111,7 +111,7 @@ impl Action {
         self,
         user: &User,
         admin: &Admin,
-        budget: MailBudget,
+        budget: EmailBudget,
         now: DateTime<Utc>,
     ) -> Option<&'static str> {
         match self {
@@ -136,19 +136,19 @@ impl Action {
 }
 
 /// Why the mailer would send no mail to `user` now, if so.
-fn mail_hindrance(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Option<&'static str> {
+fn mail_hindrance(user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Option<&'static str> {
     if left(user, budget, now) == 0 {
         return Some("The account has had all its mails of this hour.");
     }
     user.recovery
-        .links_within_the_hour(now)
+        .counted_emails(now)
         .any(|mail| now - mail.at < budget.cooldown)
         .then_some("The account was sent a mail just now; wait a little.")
 }
 
 /// Mails that the account may still be sent in this hour.
-fn left(user: &User, budget: MailBudget, now: DateTime<Utc>) -> usize {
-    let sent = user.recovery.links_within_the_hour(now).count();
+fn left(user: &User, budget: EmailBudget, now: DateTime<Utc>) -> usize {
+    let sent = user.recovery.counted_emails(now).count();
     budget.per_hour.saturating_sub(sent)
 }
 
@@ -209,7 +209,7 @@ pub(super) async fn show(
         address: &user.mail_to,
         facts: facts(&user, panel.budget, now),
         stopped: user.suppression().map(stopped),
-        mails: user.recovery.mails.iter().rev().map(row).collect(),
+        mails: user.recovery.emails.iter().rev().map(row).collect(),
         links: links.collect(),
         actions: Action::ALL
             .into_iter()
@@ -230,10 +230,10 @@ fn stopped(suppression: &Suppression) -> String {
     )
 }
 
-fn row(mail: &SentMail) -> (String, &'static str, String, String) {
+fn row(mail: &SentEmail) -> (String, &'static str, String, String) {
     let kind = match mail.kind {
-        Kind::ResetRequested => "link",
-        Kind::PasswordChanged => "notice of a change",
+        EmailKind::ResetRequested => "link",
+        EmailKind::PasswordChanged => "notice of a change",
     };
     let outcome = mail.outcome.as_ref();
     (
@@ -249,9 +249,9 @@ fn row(mail: &SentMail) -> (String, &'static str, String, String) {
     )
 }
 
-fn facts(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
+fn facts(user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
-    let sent = user.recovery.links_within_the_hour(now).count();
+    let sent = user.recovery.counted_emails(now).count();
     vec![
         ("Name", or_none(&user.name)),
         ("Language", or_none(&user.locale)),
@@ -266,7 +266,7 @@ fn facts(user: &User, budget: MailBudget, now: DateTime<Utc>) -> Vec<(&'static s
             "Links left in this hour",
             format!("{} of {}", left(user, budget, now), budget.per_hour),
         ),
-        ("Mails in all", user.recovery.mail_count.to_string()),
+        ("Mails in all", user.recovery.email_count.to_string()),
     ]
 }
 
@@ -316,7 +316,7 @@ pub(super) async fn act(
         Action::SendReset => {
             let outbox = &panel.outbox;
             outbox
-                .ask_as_operator(&random_text()?, &user.email, (panel.now)())
+                .record_operator_request(&random_text()?, &user.email, (panel.now)())
                 .await?;
         }
         Action::Activate | Action::Deactivate => {
@@ -330,7 +330,9 @@ pub(super) async fn act(
         }
         Action::ClearSuppression => {
             let cleared = panel.users.clear_suppression(&user.email).await?;
-            cleared.ok_or(Failure::NoSuchUser)?;
+            if cleared == SuppressionClearing::UnknownUser {
+                return Err(Failure::NoSuchUser);
+            }
         }
     }
     tracing::info!(
@@ -353,9 +355,9 @@ fn check(panel: &Panel, admin: &Admin, action: Action, user: &User) -> Result<()
 async fn find(panel: &Panel, email: &str) -> Result<User, Failure> {
     let email = EmailAddress::parse(email).map_err(|_| Failure::NoSuchUser)?;
     match panel.users.find(&email).await? {
-        Found::One(user) => Ok(*user),
-        Found::Nobody => Err(Failure::NoSuchUser),
-        Found::Several => Err(Failure::NotPossible(
+        UserLookup::One(user) => Ok(*user),
+        UserLookup::Unknown => Err(Failure::NoSuchUser),
+        UserLookup::Ambiguous => Err(Failure::NotPossible(
             "More than one account has this address, so that none of them is shown, sent a mail \
              or changed. Let the application give each an address of its own.",
         )),

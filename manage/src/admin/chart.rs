@@ -1,10 +1,8 @@
 //! The last 24 hours as small bar charts.
 
+use aws::{AwsError, tables::OUTBOX_READ_ROWS};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use shared::{
-    aws::AwsError,
-    tables::{Kind, OUTBOX_READ_ROWS},
-};
+use rules::recovery::EmailKind;
 
 use super::Panel;
 
@@ -71,8 +69,8 @@ impl Overview {
         };
         let (mut requests, mut resets) = (none, none);
         let tally = |kind, count, at| match kind {
-            Kind::ResetRequested => requests.add(count, at),
-            Kind::PasswordChanged => resets.add(count, at),
+            EmailKind::ResetRequested => requests.add(count, at),
+            EmailKind::PasswordChanged => resets.add(count, at),
         };
         let outbox = &panel.outbox;
         let is_whole = outbox.for_each_since(since, OUTBOX_READS, tally).await?;

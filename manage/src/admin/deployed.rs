@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::{ArgGroup, Args};
-use shared::settings::{self, Environment};
+use passwords::HashParams;
+use rules::{environment::Environment, recovery::EmailBudget};
 use tokio::{sync::watch, time::timeout};
 use tracing_subscriber::layer::Identity;
 
@@ -69,8 +70,8 @@ fn settings(workspace: &Workspace, port: u16, place: String) -> Result<Settings>
     Ok(Settings {
         dynamodb: workspace.connection.client.clone(),
         tables: workspace.names.clone(),
-        budget: settings::mail_budget(&env)?,
-        hashing: settings::hash_params(&env)?,
+        budget: EmailBudget::read(&env)?,
+        hashing: HashParams::read(&env)?,
         port,
         place,
         local: None,

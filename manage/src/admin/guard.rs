@@ -11,7 +11,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRng, rngs::SysRng};
-use shared::address::EmailAddress;
+use rules::address::EmailAddress;
 use subtle::ConstantTimeEq;
 use url::form_urlencoded;
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use askama::Template;
+use aws::{
+    AwsError,
+    tables::{PrimaryKey, User, UserPage},
+};
 use axum::{
     extract::{RawQuery, State},
     response::Response,
 };
-use shared::{
-    address::EmailAddress,
-    aws::AwsError,
-    tables::{Page, RowKey, User},
-};
+use rules::address::EmailAddress;
 
 use super::{
     Panel,
@@ -69,8 +69,8 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let query = Fields::query(query.as_deref());
     let search = query.get("search").trim();
-    let after = RowKey::parse(query.get("after"));
-    let Page { users, next, .. } = find(&panel, search, after.as_ref()).await?;
+    let after = PrimaryKey::parse(query.get("after"));
+    let UserPage { users, next, .. } = find(&panel, search, after.as_ref()).await?;
     let page = List {
         frame: Some(panel.frame(&admin)),
         overview: Overview::read(&panel, (panel.now)()).await?,
@@ -83,7 +83,11 @@ pub(super) async fn show(
 }
 
 /// The user whose address `search` is, else those whose addresses begin with it.
-async fn find(panel: &Panel, search: &str, after: Option<&RowKey>) -> Result<Page, AwsError> {
+async fn find(
+    panel: &Panel,
+    search: &str,
+    after: Option<&PrimaryKey>,
+) -> Result<UserPage, AwsError> {
     if search.is_empty() {
         let limit = i32::try_from(PAGE).unwrap_or(i32::MAX);
         return panel.users.page(after, limit).await;
@@ -91,9 +95,9 @@ async fn find(panel: &Panel, search: &str, after: Option<&RowKey>) -> Result<Pag
     if let (Ok(email), None) = (EmailAddress::parse(search), after)
         && let Some(user) = panel.users.get(&email).await?
     {
-        return Ok(Page {
+        return Ok(UserPage {
             users: vec![user],
-            ..Page::default()
+            ..UserPage::default()
         });
     }
     let prefix = search.to_lowercase();

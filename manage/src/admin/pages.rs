@@ -3,13 +3,14 @@
 use std::sync::LazyLock;
 
 use askama::Template;
+use aws::AwsError;
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use shared::{aws::AwsError, pages::source_hash};
 use url::form_urlencoded;
+use web::pages::source_hash;
 
 pub(super) const STYLE: &str = include_str!("../../templates/admin/admin.css");
 

@@ -8,13 +8,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use aws::metrics::{self, Metric};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use shared::log;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{Layer, layer::Context};
 
 /// The metrics that are refusals.
-const METRICS: [&str; 3] = ["requests_limited", "tokens_rejected", "passwords_rejected"];
+const METRICS: [Metric; 3] = [
+    Metric::RequestsLimited,
+    Metric::TokensRejected,
+    Metric::PasswordsRejected,
+];
 /// How long an hour is kept.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 
@@ -49,20 +53,22 @@ impl Refusals {
         hours.iter().map(|(hour, count)| (*hour, *count)).collect()
     }
 
-    fn add(&self, count: i64, now: DateTime<Utc>) {
+    fn add(&self, now: DateTime<Utc>) {
         let mut hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
         hours.retain(|hour, _| now - *hour < KEPT);
         let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
-        *hours.entry(hour).or_default() += count;
+        *hours.entry(hour).or_default() += 1;
     }
 }
 
 impl<S: Subscriber> Layer<S> for Refusals {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if let Some((name, value)) = log::metric(event)
-            && METRICS.contains(&name.as_str())
+        let name = metrics::name_of(event);
+        if METRICS
+            .iter()
+            .any(|metric| name.as_deref() == Some(metric.as_str()))
         {
-            self.add(i64::try_from(value).unwrap_or(i64::MAX), (self.now)());
+            self.add((self.now)());
         }
     }
 }
@@ -82,26 +88,20 @@ mod tests {
         let refusals = Refusals::new(now);
         let subscriber = tracing_subscriber::registry().with(refusals.clone());
         tracing::subscriber::with_default(subscriber, || {
-            for name in [
-                "tokens_rejected",
-                "requests",
-                "resets",
-                "passwords_rejected",
-            ] {
-                log::count(name, 1);
+            for metric in Metric::ALL {
+                metrics::count(*metric);
             }
-            log::count("requests_limited", 3);
-            tracing::info!(name = "tokens_rejected", value = 7_u64, "no metric");
+            tracing::info!(name = "tokens_rejected", "not a metric");
         });
-        assert_eq!(refusals.by_hour(), [(now(), 5)]);
+        assert_eq!(refusals.by_hour(), [(now(), 3)]);
     }
 
     #[test]
     fn a_day_is_kept() {
         let refusals = Refusals::new(now);
-        refusals.add(1, now());
-        refusals.add(1, now() + TimeDelta::minutes(59));
-        refusals.add(1, now() + TimeDelta::hours(1));
+        refusals.add(now());
+        refusals.add(now() + TimeDelta::minutes(59));
+        refusals.add(now() + TimeDelta::hours(1));
         let counts = |refusals: &Refusals| {
             refusals
                 .by_hour()
@@ -110,7 +110,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(counts(&refusals), [2, 1]);
-        refusals.add(1, now() + TimeDelta::hours(24));
+        refusals.add(now() + TimeDelta::hours(24));
         assert_eq!(counts(&refusals), [1, 1]);
     }
 }

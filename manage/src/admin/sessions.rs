@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
+use aws::tables::User;
 use chrono::{DateTime, TimeDelta, Utc};
+use rules::address::EmailAddress;
 use sha2::{Digest, Sha256};
-use shared::{address::EmailAddress, tables::User};
 
 /// A session that nobody uses ends after this time.
 const IDLE: TimeDelta = TimeDelta::minutes(30);
@@ -96,7 +97,7 @@ mod tests {
             is_active: true,
             is_superuser: true,
             created_at: None,
-            recovery: shared::tables::Recovery::default(),
+            recovery: rules::recovery::Recovery::default(),
         }
     }
 

@@ -3,17 +3,15 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use askama::Template;
+use aws::tables::User;
 use axum::{
     body::Bytes,
     extract::{ConnectInfo, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{AppendHeaders, IntoResponse, Redirect, Response},
 };
-use shared::{
-    address::EmailAddress,
-    password::{self, Password},
-    tables::User,
-};
+use passwords::Password;
+use rules::address::EmailAddress;
 use zeroize::Zeroizing;
 
 use super::{
@@ -104,7 +102,7 @@ async fn superuser(
         .and_then(|user| user.password_hash.clone())
         .filter(|hash| hash.contains("$argon2"))
         .unwrap_or_else(|| panel.dummy_hash.clone());
-    let is_right = tokio::task::spawn_blocking(move || password::verify(&typed, &hash))
+    let is_right = tokio::task::spawn_blocking(move || passwords::verify(&typed, &hash))
         .await
         .unwrap_or(false);
     Ok(user.filter(|user| is_right && user.is_active && user.is_superuser))

@@ -8,8 +8,8 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rules::address::EmailAddress;
 use sha2::{Digest, Sha256};
-use shared::address::EmailAddress;
 
 /// The first wait, which doubles with every failure, and the longest.
 const FIRST_WAIT: TimeDelta = TimeDelta::seconds(15);

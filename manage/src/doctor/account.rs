@@ -1,12 +1,9 @@
 //! Whether one account can receive an email now.
 
 use anyhow::Result;
+use aws::tables::User;
 use chrono::{DateTime, Utc};
-use shared::{
-    address::EmailAddress,
-    settings::{self, Environment, MailBudget},
-    tables::User,
-};
+use rules::{address::EmailAddress, environment::Environment, recovery::EmailBudget};
 
 use super::finding::Finding;
 use crate::{now, workspace::Workspace};
@@ -33,12 +30,12 @@ async fn look_up(
     workspace: &Workspace,
     env: &Environment<'_>,
     address: &EmailAddress,
-) -> Result<(Option<User>, MailBudget)> {
-    let budget = settings::mail_budget(env)?;
+) -> Result<(Option<User>, EmailBudget)> {
+    let budget = EmailBudget::read(env)?;
     Ok((workspace.users().await?.get(address).await?, budget))
 }
 
-fn check_user(what: String, user: &User, budget: MailBudget, now: DateTime<Utc>) -> Finding {
+fn check_user(what: String, user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Finding {
     if !user.is_active {
         return Finding::problem(
             what,
@@ -56,7 +53,7 @@ fn check_user(what: String, user: &User, budget: MailBudget, now: DateTime<Utc>)
             ),
         );
     }
-    let sent = user.recovery.links_within_the_hour(now).count();
+    let sent = user.recovery.counted_emails(now).count();
     if sent >= budget.per_hour {
         return Finding::problem(
             what,

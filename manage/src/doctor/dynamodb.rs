@@ -1,6 +1,7 @@
 //! Whether the three tables are what the functions expect, and what the operator may do.
 
 use anyhow::Result;
+use aws::AwsError;
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
@@ -10,7 +11,6 @@ use aws_sdk_dynamodb::{
         StreamViewType, TableDescription, TableStatus, TimeToLiveStatus,
     },
 };
-use shared::aws::AwsError;
 
 use super::finding::Finding;
 use crate::{

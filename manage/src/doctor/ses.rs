@@ -1,5 +1,6 @@
 //! Whether SES sends the mailer's emails.
 
+use aws::AwsError;
 use aws_sdk_sesv2::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -7,11 +8,8 @@ use aws_sdk_sesv2::{
     types::SendQuota,
 };
 use aws_types::SdkConfig;
-use shared::{
-    address::EmailAddress,
-    aws::{self, AwsError},
-    settings::{Environment, MailerSettings},
-};
+use mailer::settings::MailerSettings;
+use rules::{address::EmailAddress, environment::Environment};
 
 use super::finding::Finding;
 

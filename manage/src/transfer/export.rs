@@ -3,8 +3,8 @@
 use std::io::{self, BufWriter, Write};
 
 use anyhow::{Result, bail};
+use aws::tables::{User, Users};
 use clap::Args;
-use shared::tables::{User, Users};
 
 use super::Format;
 use crate::{

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Result, bail};
+use aws::tables::{Item, UsersTable};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use rules::address::EmailAddress;
 use serde_json::Value;
-use shared::{address::EmailAddress, settings::UsersTable, tables::Item};
 
 use super::read::Object;
 

@@ -78,6 +78,7 @@ error-too-long = Verwenden Sie höchstens { $max } Zeichen.
 error-too-guessable = Dieses Passwort ist leicht zu erraten. Ergänzen Sie ein paar Wörter, die nicht zusammengehören, und vermeiden Sie Namen, Daten und Muster.
 error-contains-account = Dieses Passwort beruht auf Ihrem Namen oder Ihrer Adresse, die andere kennen. Lassen Sie beides weg oder ergänzen Sie ein paar Wörter, die nichts damit zu tun haben.
 error-breached = Dieses Passwort ist aus einem Datenleck bei einem anderen Dienst bekannt. Wählen Sie ein anderes.
+error-token = Dieser Link funktioniert nicht mehr. Er ist abgelaufen oder wurde schon benutzt, oder es wurde ein neueres Passwort festgelegt. Wenn Sie gerade selbst eines festgelegt haben, versuchen Sie, sich damit anzumelden. Fordern Sie sonst einen neuen Link an.
 error-limited = Aus Ihrem Netzwerk kamen zu viele Anfragen. Versuchen Sie es in { $minutes ->
     [one] einer Minute
    *[other] { $minutes } Minuten

@@ -77,6 +77,7 @@ error-too-long = Usa como máximo { $max } caracteres.
 error-too-guessable = Esta contraseña es fácil de adivinar. Añade unas cuantas palabras sin relación entre sí; evita nombres, fechas y secuencias.
 error-contains-account = Esta contraseña se basa en tu nombre o tu dirección, que otras personas conocen. Quítalos o añade unas cuantas palabras sin relación con ellos.
 error-breached = Esta contraseña apareció en una filtración de datos de otro servicio. Elige otra.
+error-token = Este enlace ya no funciona. Ha caducado, ya se usó o se ha elegido una contraseña más reciente. Si acabas de elegir una, prueba a iniciar sesión con ella. Si no, pide otro enlace.
 error-limited = Llegaron demasiadas solicitudes desde tu red. Inténtalo de nuevo en { $minutes ->
     [one] un minuto
    *[other] { $minutes } minutos

@@ -82,6 +82,7 @@ error-too-long = Utilisez au plus { $max } caractères.
 error-too-guessable = Ce mot de passe est facile à deviner. Ajoutez quelques mots sans lien entre eux et évitez les noms, les dates et les suites.
 error-contains-account = Ce mot de passe reprend votre nom ou votre adresse, que d’autres connaissent. Retirez-les ou ajoutez quelques mots sans rapport.
 error-breached = Ce mot de passe figure dans une fuite de données d’un autre service. Choisissez-en un autre.
+error-token = Ce lien ne fonctionne plus. Il a expiré, il a déjà été utilisé ou un mot de passe plus récent a été choisi. Si vous venez d’en choisir un, essayez de vous connecter avec celui-ci. Sinon, demandez un nouveau lien.
 error-limited = Trop de demandes sont venues de votre réseau. Réessayez dans { $minutes ->
     [one] une minute
    *[other] { $minutes } minutes

@@ -77,6 +77,7 @@ error-too-long = Use no máximo { $max } caracteres.
 error-too-guessable = Esta senha é fácil de adivinhar. Acrescente algumas palavras sem relação entre si; evite nomes, datas e sequências.
 error-contains-account = Esta senha se baseia no seu nome ou no seu endereço, que outras pessoas conhecem. Retire-os ou acrescente algumas palavras sem relação com eles.
 error-breached = Esta senha apareceu em um vazamento de dados de outro serviço. Escolha outra.
+error-token = Este link não funciona mais. Ele expirou, já foi usado ou uma senha mais recente foi definida. Se você acabou de definir uma, tente entrar com ela. Caso contrário, peça um novo link.
 error-limited = Muitas solicitações vieram da sua rede. Tente de novo em { $minutes ->
     [one] um minuto
    *[other] { $minutes } minutos

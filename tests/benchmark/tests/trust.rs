@@ -3,7 +3,8 @@
 use benchmark::aws::{self, CannedAws};
 use chrono::DateTime;
 use lambda_http::{Body, Request, Response};
-use shared::settings::{Environment, RequestSettings};
+use request::settings::RequestSettings;
+use rules::environment::Environment;
 
 /// The answer to a request for a mail where the one who answers for AWS is `url`.
 async fn ask(url: &str, roots: Option<&str>) -> Response<Body> {
@@ -18,8 +19,8 @@ async fn ask(url: &str, roots: Option<&str>) -> Response<Body> {
         Some(value.to_owned())
     };
     let env = Environment::new(&variable);
-    let config = shared::aws::config(&env).expect("a region and credentials");
-    let dynamodb = shared::aws::dynamodb(&config, &env);
+    let config = ::aws::config(&env).expect("a region and credentials");
+    let dynamodb = ::aws::dynamodb(&config, &env);
     let settings = RequestSettings::read(&env).expect("the defaults");
     let app = request::App::new(settings, dynamodb);
     let request = Request::new(Body::Text(r#"{"email":"ada@example.com"}"#.to_owned()));
@@ -28,7 +29,7 @@ async fn ask(url: &str, roots: Option<&str>) -> Response<Body> {
     let json = http::HeaderValue::from_static("application/json");
     parts.headers.insert(http::header::CONTENT_TYPE, json);
     let now = DateTime::from_timestamp(4_102_488_000, 0).expect("noon of 2100-01-01");
-    request::handle(&app, Request::from_parts(parts, body), now).await
+    app.handle(Request::from_parts(parts, body), now).await
 }
 
 #[tokio::test]

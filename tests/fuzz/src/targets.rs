@@ -9,6 +9,7 @@ use std::{
     sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError},
 };
 
+use aws::{SdkConfig, log};
 use aws_smithy_runtime_api::{
     client::{
         http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
@@ -19,25 +20,29 @@ use aws_smithy_runtime_api::{
 use aws_smithy_types::body::SdkBody;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::DateTime;
+use confirm::settings::ConfirmSettings;
 use http::{HeaderValue, Request, header};
 use lambda_http::{Body, Service};
 use lambda_runtime::{Context, LambdaEvent};
+use mailer::settings::MailerSettings;
+use passwords::{Password, PasswordPolicy};
 use rand::{TryCryptoRng, TryRng};
-use serde_json::{Value, json};
-use shared::{
-    SdkConfig,
+use request::settings::RequestSettings;
+use rules::{
     address::EmailAddress,
-    aws,
-    http::{MAX_BODY_BYTES, Problem, read_fields},
-    lambda::{self, HttpEvent},
-    log,
-    password::{MAX_LENGTH, Password, PasswordPolicy, Weakness},
-    settings::{ConfirmSettings, Environment, MailerSettings, RequestSettings},
+    environment::Environment,
     token::ResetToken,
+    weakness::{MAX_LENGTH, Weakness},
 };
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tracing::Level;
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use web::{
+    MAX_BODY_BYTES, Problem,
+    event::{self, HttpEvent},
+    read_fields,
+};
 
 /// A secret that the corpora carry as address, token and password. It may come back in no log
 /// line and in no answer to a program.
@@ -185,7 +190,7 @@ pub fn request_event(data: &[u8]) {
         let settings = RequestSettings::read(&environment()).expect("valid settings");
         request::App::new(settings, aws::dynamodb(&config(), &environment()))
     });
-    http_event(data, |request| request::handle(&APP, request, now()));
+    http_event(data, |request| APP.handle(request, now()));
 }
 
 /// The same for `confirm`. The token in the corpus is one that holds.
@@ -195,7 +200,7 @@ pub fn confirm_event(data: &[u8]) {
         confirm::App::new(settings, aws::dynamodb(&config(), &environment())).expect("valid costs")
     });
     http_event(data, |request| async {
-        confirm::handle(&APP, request, now(), &mut Zeros).await
+        APP.handle(request, now(), &mut Zeros).await
     });
 }
 
@@ -217,7 +222,7 @@ where
     };
     start_log();
     let event = LambdaEvent::new(event, Context::default());
-    let Ok(answer) = RUNTIME.block_on(lambda::http_service(handler).call(event));
+    let Ok(answer) = RUNTIME.block_on(event::service(handler).call(event));
     let answer = serde_json::to_value(answer).expect("an answer in JSON");
     // Never 503: AWS answers, and a panic that is caught is still one.
     let status = answer["statusCode"].as_u64();
@@ -255,14 +260,14 @@ pub fn mailer_event(data: &[u8]) {
     start_log();
     match mailer::Event::read(event) {
         Err(error) => assert!(!error.to_string().contains(CANARY)),
-        Ok(mailer::Event::Batch(batch)) => {
+        Ok(mailer::Event::Outbox(batch)) => {
             let mut rng = Zeros;
-            let handled = mailer::handle(&APP, batch, now(), None, &mut rng);
+            let handled = APP.handle_batch(batch, now(), None, &mut rng);
             let response = RUNTIME.block_on(handled);
             assert_eq!(response, mailer::BatchResponse::default());
         }
-        Ok(mailer::Event::Report(report)) => {
-            let handled = mailer::handle_report(&APP, &report);
+        Ok(mailer::Event::Ses(event)) => {
+            let handled = APP.handle_ses_event(&event);
             RUNTIME.block_on(handled).expect("AWS answers");
         }
     }

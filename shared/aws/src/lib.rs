@@ -1,0 +1,14 @@
+//! What the functions need of AWS: SDK configuration, the three tables, logs and metrics, and the
+//! start of a function.
+
+pub mod lambda;
+pub mod log;
+pub mod metrics;
+mod sdk;
+pub mod tables;
+
+pub use aws_sdk_dynamodb::Client as DynamoDb;
+pub use aws_types::SdkConfig;
+pub use sdk::{
+    AwsConfigError, AwsError, config, dynamodb, endpoint, error_chain, http_client, timeouts,
+};

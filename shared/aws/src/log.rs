@@ -1,0 +1,108 @@
+//! Logs: JSON lines on standard output.
+//!
+//! At any level, other crates' events are logged only from WARN on: the runtime and the SDK log
+//! whole payloads at their lower levels, and a payload may contain a password.
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    Layer,
+    filter::{FilterFn, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
+
+use rules::environment::{Environment, SettingError};
+
+use crate::metrics::{EmbeddedMetrics, is_metric};
+
+/// The crates of this workspace, as they appear in an event's target.
+const OWN_CRATES: [&str; 10] = [
+    "aws",
+    "confirm",
+    "content",
+    "local",
+    "mailer",
+    "manage",
+    "passwords",
+    "request",
+    "rules",
+    "web",
+];
+
+/// Starts logging for the function `name`: JSON lines with times in UTC, at the level of
+/// `AWS_LAMBDA_LOG_LEVEL` (default INFO), and metrics in CloudWatch's embedded format.
+pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingError> {
+    let level = env.with_default(
+        "AWS_LAMBDA_LOG_LEVEL",
+        "INFO",
+        "TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
+        parse_level,
+    )?;
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_filter(events_up_to(level));
+    // Lambda's name of the function distinguishes two stacks in one account.
+    let function = env
+        .get("AWS_LAMBDA_FUNCTION_NAME")
+        .unwrap_or_else(|| name.to_owned());
+    let metrics = EmbeddedMetrics::new(&function).with_filter(filter_fn(is_metric));
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(metrics)
+        .init();
+    log_panics();
+    Ok(())
+}
+
+/// Parses one of Lambda's level names. Tracing has no FATAL, so that becomes ERROR.
+fn parse_level(text: &str) -> Option<Level> {
+    if text.eq_ignore_ascii_case("fatal") {
+        Some(Level::ERROR)
+    } else {
+        text.parse().ok()
+    }
+}
+
+/// Selects this workspace's events up to `level` and other crates' events from WARN on.
+#[must_use]
+pub fn events_up_to(level: Level) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    filter_fn(move |event| {
+        let is_own = event
+            .target()
+            .split("::")
+            .next()
+            .is_some_and(|name| OWN_CRATES.contains(&name));
+        let limit = if is_own {
+            level
+        } else {
+            level.min(Level::WARN)
+        };
+        !is_metric(event) && *event.level() <= limit
+    })
+}
+
+/// Logs the location of every panic but not its message: the message of a failed index or slice
+/// quotes the data.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic
+            .location()
+            .map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        tracing::error!(location, "panicked");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lambda_level_names_are_parsed() {
+        assert_eq!(parse_level("TRACE"), Some(Level::TRACE));
+        assert_eq!(parse_level("fatal"), Some(Level::ERROR));
+        assert_eq!(parse_level("loud"), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! What people read: messages by language, and the two emails.
+
+pub mod email;
+pub mod messages;
+mod weakness;
+
+pub use weakness::explain_weakness;

@@ -1,0 +1,278 @@
+//! Storing and verifying passwords with Argon2id.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier, Version};
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use rand::TryCryptoRng;
+use rules::environment::{Environment, SettingError};
+use tokio::sync::oneshot;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::Password;
+
+/// Bytes of salt in a stored hash (RFC 9106 §3.1 recommends 16).
+const SALT_BYTES: usize = 16;
+/// Bytes of output in a stored hash.
+const HASH_BYTES: usize = 32;
+
+/// How a stored hash is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashFormat {
+    /// `$argon2id$v=19$…`, the PHC string format.
+    Phc,
+    /// `argon2$argon2id$v=19$…`, the same behind Django's name for the algorithm.
+    Django,
+}
+
+/// Django's name for the algorithm, in front of a PHC string.
+const DJANGO_PREFIX: &str = "argon2";
+
+impl HashFormat {
+    /// `phc` or `django`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "phc" => Some(Self::Phc),
+            "django" => Some(Self::Django),
+            _ => None,
+        }
+    }
+}
+
+/// The cost of a hash. The defaults are the OWASP password storage cheat sheet's minimum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashParams {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+    /// How the hash is written down.
+    pub format: HashFormat,
+}
+
+impl HashParams {
+    /// Reads `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM` and
+    /// `PASSWORD_HASH_FORMAT`.
+    pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
+        let parallelism = env.number("ARGON2_PARALLELISM", 1, 1..=16)?;
+        Ok(Self {
+            memory_kib: env.number("ARGON2_MEMORY_KIB", 19_456, 8 * parallelism..=1_048_576)?,
+            iterations: env.number("ARGON2_ITERATIONS", 2, 1..=100)?,
+            parallelism,
+            format: env.with_default(
+                "PASSWORD_HASH_FORMAT",
+                "phc",
+                "phc or django",
+                HashFormat::parse,
+            )?,
+        })
+    }
+
+    /// Returns a hash that no password verifies against, with the cost of a real one.
+    #[must_use]
+    pub fn unusable_hash(self) -> String {
+        self.format_hash(&[0; SALT_BYTES], &[0; HASH_BYTES])
+    }
+
+    fn format_hash(self, salt: &[u8; SALT_BYTES], hash: &[u8; HASH_BYTES]) -> String {
+        let Self {
+            memory_kib,
+            iterations,
+            parallelism,
+            format,
+        } = self;
+        let prefix = match format {
+            HashFormat::Phc => "",
+            HashFormat::Django => DJANGO_PREFIX,
+        };
+        let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
+        format!(
+            "{prefix}$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}"
+        )
+    }
+}
+
+/// Hashing failed: the parameters were refused, or no memory or random salt was to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// Argon2 refused its parameters.
+    #[error("argon2: {0}")]
+    Argon2(argon2::Error),
+    /// The random generator failed.
+    #[error("no random salt: {0}")]
+    Random(String),
+    /// The worker thread is gone.
+    #[error("the hashing thread failed")]
+    Thread(#[source] oneshot::error::RecvError),
+}
+
+/// Hashes passwords with Argon2id, one at a time: a second hash at once would only slow the
+/// first down, and double the memory. The memory is kept between hashes, zeroed.
+#[derive(Clone)]
+pub struct PasswordHasher {
+    params: HashParams,
+    argon2: Argon2<'static>,
+    memory: Arc<Mutex<Vec<Block>>>,
+}
+
+impl PasswordHasher {
+    /// A hasher with these costs.
+    pub fn new(params: HashParams) -> Result<Self, HashError> {
+        let HashParams {
+            memory_kib,
+            iterations,
+            parallelism,
+            ..
+        } = params;
+        let costs = Params::new(memory_kib, iterations, parallelism, Some(HASH_BYTES))
+            .map_err(HashError::Argon2)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, costs);
+        Ok(Self {
+            params,
+            argon2,
+            memory: Arc::default(),
+        })
+    }
+
+    /// The string to store for `password`, hashed on a thread of its own with a salt from `rng`.
+    pub async fn hash<R: TryCryptoRng>(
+        &self,
+        password: Arc<Password>,
+        rng: &mut R,
+    ) -> Result<String, HashError> {
+        let mut salt = [0; SALT_BYTES];
+        rng.try_fill_bytes(&mut salt)
+            .map_err(|error| HashError::Random(error.to_string()))?;
+        let hasher = self.clone();
+        let (sender, receiver) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let mut memory = hasher.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let hash = hasher.hash_in(&mut memory, &password, &salt);
+            drop(password);
+            // Zeroing takes a fifteenth of the hash's time; meanwhile the hash is stored. Where it
+            // cannot be sent, nobody waits for it any more.
+            let _ = sender.send(hash);
+            memory.iter_mut().for_each(Zeroize::zeroize);
+        });
+        receiver.await.map_err(HashError::Thread)?
+    }
+
+    fn hash_in(
+        &self,
+        memory: &mut Vec<Block>,
+        password: &Password,
+        salt: &[u8; SALT_BYTES],
+    ) -> Result<String, HashError> {
+        let mut hash = Zeroizing::new([0; HASH_BYTES]);
+        memory.resize(self.argon2.params().block_count(), Block::default());
+        self.argon2
+            .hash_password_into_with_memory(
+                password.as_bytes(),
+                salt,
+                hash.as_mut(),
+                memory.as_mut_slice(),
+            )
+            .map_err(HashError::Argon2)?;
+
+        Ok(self.params.format_hash(salt, &hash))
+    }
+}
+
+/// Whether `password` is the one behind the stored `hash`, a PHC string with or without Django's
+/// prefix. A hash of another kind verifies nothing.
+#[must_use]
+pub fn verify(password: &Password, hash: &str) -> bool {
+    let phc = hash.strip_prefix(DJANGO_PREFIX).unwrap_or(hash);
+    Argon2::default()
+        .verify_password(password.as_bytes(), phc)
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::SysRng;
+
+    const CHEAP: HashParams = HashParams {
+        memory_kib: 64,
+        iterations: 1,
+        parallelism: 1,
+        format: HashFormat::Phc,
+    };
+
+    #[tokio::test]
+    async fn a_hash_verifies_and_its_format_is_as_set() {
+        let params = HashParams {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            format: HashFormat::Phc,
+        };
+        let password = Arc::new(Password::new("correct horse battery staple"));
+        for (format, prefix) in [
+            (HashFormat::Phc, "$argon2id$v=19$m=19456,t=2,p=1$"),
+            (HashFormat::Django, "argon2$argon2id$v=19$m=19456,t=2,p=1$"),
+        ] {
+            let hasher = PasswordHasher::new(HashParams { format, ..params }).expect("valid costs");
+            let (one, other) = (
+                hasher
+                    .hash(password.clone(), &mut SysRng)
+                    .await
+                    .expect("hashes"),
+                hasher
+                    .hash(password.clone(), &mut SysRng)
+                    .await
+                    .expect("hashes"),
+            );
+            assert!(one.starts_with(prefix), "{one}");
+            assert_ne!(one, other, "every hash has a salt of its own");
+            assert!(verify(&password, &one));
+            assert!(!verify(&Password::new("correct horse battery stapl"), &one));
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_password_stays_in_the_memory_of_its_hash() {
+        let hasher = PasswordHasher::new(CHEAP).expect("valid costs");
+        let password = Arc::new(Password::new("correct horse battery staple"));
+        hasher
+            .hash(password.clone(), &mut SysRng)
+            .await
+            .expect("hashes");
+        // It is locked until it is zeroed.
+        let memory = hasher.memory.lock().expect("no panic");
+        assert_eq!(memory.len(), CHEAP.memory_kib as usize);
+        assert!(
+            memory
+                .iter()
+                .all(|block| block.as_ref().iter().all(|word| *word == 0))
+        );
+        assert_eq!(Arc::strong_count(&password), 1);
+    }
+
+    #[tokio::test]
+    async fn composed_and_decomposed_letters_are_the_same_password() {
+        let hasher = PasswordHasher::new(CHEAP).expect("valid costs");
+        let hash = hasher
+            .hash(Arc::new(Password::new("caf\u{e9} au lait")), &mut SysRng)
+            .await
+            .expect("hashes");
+        assert!(verify(&Password::new("cafe\u{301} au lait"), &hash));
+    }
+
+    #[test]
+    fn a_hash_of_another_kind_verifies_nothing() {
+        for hash in [
+            "",
+            "!",
+            "pbkdf2_sha256$600000$salt$hash",
+            "$2b$12$abcdefghijklmnopqrstuv",
+            "argon2",
+        ] {
+            assert!(!verify(&Password::new("x"), hash));
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Who makes a request, as far as the limit per client is concerned.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
+
+/// A client of the limiter: an IPv4 address, or the /64 network of an IPv6 address, within which
+/// one subscriber can change addresses at will.
+///
+/// Callers whose address is unknown share one bucket, so an unexpected event is limited too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientNetwork(Option<IpAddr>);
+
+impl From<Option<IpAddr>> for ClientNetwork {
+    /// The network of `address`; an IPv4 address that is mapped into IPv6 counts as IPv4.
+    fn from(address: Option<IpAddr>) -> Self {
+        Self(address.map(|address| address.to_canonical()))
+    }
+}
+
+/// The part of the limiter's key that names the client.
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("unknown"),
+            Some(IpAddr::V4(address)) => address.fmt(f),
+            Some(IpAddr::V6(address)) => {
+                let network = u128::from(address) >> 64 << 64;
+                write!(f, "{}/64", Ipv6Addr::from(network))
+            }
+        }
+    }
+}
