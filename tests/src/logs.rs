@@ -32,7 +32,20 @@ pub fn capture() {
 /// All that was logged so far.
 #[must_use]
 pub fn captured() -> String {
-    String::from_utf8_lossy(&LINES.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    captured_since(0)
+}
+
+/// Length of the log so far, in bytes, for [`captured_since`].
+#[must_use]
+pub fn mark() -> usize {
+    LINES.lock().unwrap_or_else(PoisonError::into_inner).len()
+}
+
+/// Returns everything logged since `mark`.
+#[must_use]
+pub fn captured_since(mark: usize) -> String {
+    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&lines[mark..]).into_owned()
 }
 
 /// Adds what a process has written to what was logged.

@@ -14,7 +14,7 @@ use tests::{
     app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, WEAK_PASSWORD, user},
     functions::{at, record},
     http::{Answer, CHANGE, FORGOT, FORM, JSON, MULTIPART, form, multipart, send},
-    logs::captured,
+    logs::{captured_since, mark},
     wire::{Call, Fate},
     within_one_window,
 };
@@ -737,6 +737,7 @@ async fn attack_23_a_scanner_that_opens_the_link_does_not_use_it() {
 
 #[tokio::test]
 async fn attack_24_no_log_line_holds_an_address_a_token_a_password_or_a_link() {
+    let log_start = mark();
     let app = TestApp::with_ada().await;
     let link = app.fetch_link(ADA).await;
     for (password, email) in [
@@ -749,7 +750,7 @@ async fn attack_24_no_log_line_holds_an_address_a_token_a_password_or_a_link() {
     }
     app.mail_to(ADA, 2).await;
     app.settle().await;
-    let logs = captured();
+    let logs = captured_since(log_start);
     app.secrets.assert_absent_from(&logs);
     // The search would find nothing in logs that were empty.
     for line in [
@@ -798,8 +799,8 @@ fn place(name: &str) -> Option<(String, Option<&str>)> {
             Some((format!("shared/src/{module}.rs"), Some(test)))
         }
         ["shared", ..] => None,
-        [binary, test] if test.contains('_') => {
-            Some((format!("tests/tests/{binary}.rs"), Some(test)))
+        [module, test] if test.contains('_') => {
+            Some((format!("tests/e2e/{module}.rs"), Some(test)))
         }
         _ => None,
     }

@@ -17,7 +17,7 @@ use tests::{
     functions::at,
     http::{CHANGE, FORGOT, FORM, JSON, MULTIPART, form, multipart, send},
     lambda::{Function, event, with_token},
-    logs::{Secrets, captured},
+    logs::{Secrets, captured_since, mark},
     wire::{Fate, SEND_EMAIL},
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -85,6 +85,7 @@ async fn what_is_refused_is_logged_by_its_code_alone() {
 
 #[tokio::test]
 async fn a_failing_service_is_logged_without_what_it_quotes() {
+    let log_start = mark();
     let targets = [
         "GetItem",
         "UpdateItem",
@@ -97,7 +98,7 @@ async fn a_failing_service_is_logged_without_what_it_quotes() {
         .flat_map(|fate| targets.map(|target| (target, fate.clone())));
     // Side by side, since most of the time goes into waits between tries.
     join_all(cases.map(|(target, fate)| fail(target, fate))).await;
-    let logs = captured();
+    let logs = captured_since(log_start);
     assert!(
         logs.contains("the mail has to be tried again") && logs.contains("a call to AWS failed")
     );

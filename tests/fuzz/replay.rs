@@ -5,7 +5,7 @@
     unreachable_pub,
     reason = "it is a module of the fuzzing crate's library, too"
 )]
-#[path = "../fuzz/src/targets.rs"]
+#[path = "src/targets.rs"]
 mod targets;
 
 use std::{fs, path::Path};
