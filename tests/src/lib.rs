@@ -12,7 +12,6 @@ pub mod lambda;
 pub mod logs;
 pub mod own;
 pub mod recipe;
-pub mod statistics;
 pub mod step;
 pub mod wire;
 
@@ -25,13 +24,6 @@ use std::{
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// What a benchmark was given, without what cargo puts in front.
-#[must_use]
-pub fn arguments() -> Vec<String> {
-    let is_given = |argument: &String| argument != "--bench";
-    std::env::args().skip(1).filter(is_given).collect()
-}
 
 /// What `story` returns, told again where the client's window of `seconds` ended meanwhile: what
 /// runs by the clock of the machine may meet midnight.

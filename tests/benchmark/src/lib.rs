@@ -5,6 +5,7 @@ pub mod aws;
 pub mod bare;
 pub mod lambda;
 pub mod process;
+pub mod statistics;
 pub mod subjects;
 
 use std::{convert::Infallible, future::Future, net::Ipv4Addr, thread};
@@ -19,6 +20,13 @@ use tokio::{
     net::TcpListener,
     runtime::Builder,
 };
+
+/// Returns the arguments of a bench without the one that cargo adds.
+#[must_use]
+pub fn arguments() -> Vec<String> {
+    let is_given = |argument: &String| argument != "--bench";
+    std::env::args().skip(1).filter(is_given).collect()
+}
 
 /// Serves on a free port of the loopback address, on a thread of its own that ends with the
 /// process; the port. `secure` makes of each connection what is spoken HTTP on.

@@ -3,7 +3,6 @@
 use std::{fs, path::Path, time::Duration};
 
 use benchmark::subjects::BATCH;
-use serde_json::{Value, json};
 
 use crate::{chart, time::Measured};
 
@@ -33,10 +32,6 @@ impl Times {
             p50: self.p50 - other.p50,
             p99: self.p99 - other.p99,
         }
-    }
-
-    fn json(self) -> Value {
-        json!({ "min": round(self.min), "p50": round(self.p50), "p99": round(self.p99) })
     }
 }
 
@@ -90,22 +85,6 @@ impl Row {
         self.warm.p50
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "name": self.name,
-            "init_ms": self.init.json(),
-            "first_ms": self.first.json(),
-            "cold_ms": self.cold.json(),
-            "cold_cpu_ms": self.cpu.json(),
-            "warm_ms": self.warm.json(),
-            "per_second": round(self.per_second),
-            "per_cpu_second": round(self.per_cpu_second),
-            "peak_mib": round(self.peak_mib),
-            "raw_bytes": self.raw_bytes,
-            "zipped_bytes": self.zipped_bytes,
-        })
-    }
-
     fn line(&self) -> String {
         let kib = |bytes: u64| {
             if bytes == 0 {
@@ -136,8 +115,7 @@ const HEAD: &str = "\
 | | init | first | cold, min / p50 | CPU of both | warm, p50 / p99 | a second | MiB | raw KiB | zip KiB |
 |---|---|---|---|---|---|---|---|---|---|";
 
-/// Writes `performance.json` and `pictures/performance.svg` into the folder `docs`, and the table
-/// and the ratios to standard output.
+/// Prints the tables and writes `pictures/performance.svg` into the folder `docs`.
 pub(crate) fn write(measured: &[Measured], docs: &Path) {
     let rows: Vec<Row> = measured.iter().map(Row::new).collect();
     let ratios = ratios(&rows);
@@ -153,15 +131,6 @@ pub(crate) fn write(measured: &[Measured], docs: &Path) {
     let batch = f64::from(u32::try_from(BATCH).expect("ten"));
     let mails = of_mailer.map_or(0.0, |row| row.per_cpu_second * batch);
     println!("\nmails a second of one core: {mails:.0}");
-
-    let ratio = |(name, minima, medians): &(String, f64, f64)| json!({ "name": name, "of_minima": round(*minima), "of_medians": round(*medians) });
-    let all = json!({
-        "subjects": rows.iter().map(Row::json).collect::<Vec<_>>(),
-        "ratios": ratios.iter().map(ratio).collect::<Vec<_>>(),
-        "mails_per_core_second": round(mails),
-    });
-    let text = serde_json::to_string_pretty(&all).expect("plain values") + "\n";
-    fs::write(docs.join("performance.json"), text).expect("docs/ is there");
     let picture = docs.join("pictures/performance.svg");
     fs::write(picture, chart::draw(&rows)).expect("docs/pictures/ is there");
 }
@@ -228,8 +197,4 @@ fn ratios(rows: &[Row]) -> Vec<(String, f64, f64)> {
         (name, one.min / other.min, one.p50 / other.p50)
     };
     RATIOS.iter().map(compare).collect()
-}
-
-fn round(value: f64) -> f64 {
-    (value * 1e4).round() / 1e4
 }

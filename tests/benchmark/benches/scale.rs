@@ -1,8 +1,8 @@
 //! Whether a step of a reset takes longer, or costs more, where there are more users and links.
 //!
 //! ```sh
-//! cargo bench -p tests --bench scale                  # a thousand, a hundred thousand, a million
-//! cargo bench -p tests --bench scale -- 1000 20000    # others, from 320 on
+//! cargo bench -p benchmark --bench scale                  # a thousand, a hundred thousand, a million
+//! cargo bench -p benchmark --bench scale -- 1000 20000    # others, from 320 on
 //! ```
 //!
 //! One system for each size, each with as many outstanding links as users, on the embedded
@@ -17,6 +17,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use benchmark::statistics::median;
 use chrono::TimeDelta;
 use futures::{StreamExt, TryStreamExt, stream};
 use rand::rngs::SysRng;
@@ -24,7 +25,6 @@ use rules::token::ResetToken;
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     functions::{at, record},
-    statistics::median,
 };
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
@@ -42,7 +42,7 @@ type Row = HashMap<String, AttributeValue>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let given = tests::arguments().into_iter();
+    let given = benchmark::arguments().into_iter();
     let mut sizes: Vec<u32> = given
         .map(|text| text.parse().expect("a number of users"))
         .collect();

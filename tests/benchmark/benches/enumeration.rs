@@ -1,9 +1,9 @@
 //! Whether an answer tells who has an account, by its bytes or by its time.
 //!
 //! ```sh
-//! cargo bench -p tests --bench enumeration -- runtime-api   # `request` as Lambda runs it
-//! cargo bench -p tests --bench enumeration -- runserver     # the whole system in one process
-//! cargo bench -p tests --bench enumeration -- naive         # a handler that leaks, to see it seen
+//! cargo bench -p benchmark --bench enumeration -- runtime-api   # `request` as Lambda runs it
+//! cargo bench -p benchmark --bench enumeration -- runserver     # the whole system in one process
+//! cargo bench -p benchmark --bench enumeration -- naive         # a handler that leaks, to see it seen
 //! ```
 //!
 //! Addresses of five kinds, all equally long, are asked for one after the other in random order.
@@ -23,6 +23,7 @@ use std::{
 use aws::tables::Users;
 use aws_sdk_dynamodb::{Client as DynamoDb, types::AttributeValue};
 use axum::{Json, Router, extract::State, routing::post};
+use benchmark::statistics::{auc, median, worst_t};
 use chrono::{DateTime, Utc};
 use local::{
     pump::Pump,
@@ -37,7 +38,6 @@ use tests::{
     command::Runserver,
     http::{self, FORGOT, JSON},
     lambda::{self, Function},
-    statistics::{auc, median, worst_t},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -67,7 +67,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = tests::arguments();
+    let arguments = benchmark::arguments();
     let (mode, each) = match arguments.as_slice() {
         [mode] => (mode.as_str(), EACH),
         [mode, each] => (mode.as_str(), each.parse().expect("a number of requests")),
@@ -476,7 +476,7 @@ impl Report {
             .collect();
         let now: DateTime<Utc> = Utc::now();
         let report = json!({ "mode": mode, "each": each, "at": now.to_rfc3339(), "pairs": pairs, "sets_of_answers": self.answers });
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
         let file = folder.join(format!("enumeration-{mode}.json"));
         fs::write(&file, format!("{report:#}\n")).expect("a file");
     }

@@ -2,8 +2,8 @@
 //! every mail that it owes.
 //!
 //! ```sh
-//! cargo bench -p tests --bench load            # 30 minutes, 200 requests a second
-//! cargo bench -p tests --bench load -- 1 50    # a minute, 50 requests a second
+//! cargo bench -p benchmark --bench load            # 30 minutes, 200 requests a second
+//! cargo bench -p benchmark --bench load -- 1 50    # a minute, 50 requests a second
 //! ```
 //!
 //! The generator does not wait for answers before it goes on: a system that is too slow is asked
@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_mins(20);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut arguments = tests::arguments().into_iter();
+    let mut arguments = benchmark::arguments().into_iter();
     let mut number = |default: u32| {
         let given = arguments.next().map(|text| text.parse());
         given.unwrap_or(Ok(default)).expect("a number")
