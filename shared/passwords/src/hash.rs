@@ -16,20 +16,20 @@ const SALT_BYTES: usize = 16;
 /// Bytes of output in a stored hash.
 const HASH_BYTES: usize = 32;
 
-/// How a stored hash is written down.
+/// Format of a stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HashFormat {
     /// `$argon2id$v=19$…`, the PHC string format.
     Phc,
-    /// `argon2$argon2id$v=19$…`, the same behind Django's name for the algorithm.
+    /// `argon2$argon2id$v=19$…`, the same with Django's name of the algorithm in front.
     Django,
 }
 
-/// Django's name for the algorithm, in front of a PHC string.
+/// Django's name of the algorithm.
 const DJANGO_PREFIX: &str = "argon2";
 
 impl HashFormat {
-    /// `phc` or `django`.
+    /// Parses `phc` or `django`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -40,16 +40,16 @@ impl HashFormat {
     }
 }
 
-/// The cost of a hash. The defaults are the OWASP password storage cheat sheet's minimum.
+/// Parameters of a hash. The defaults are the minimum of OWASP's password storage cheat sheet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashParams {
     /// Memory, in KiB.
     pub memory_kib: u32,
-    /// Passes over the memory.
+    /// Number of passes over the memory.
     pub iterations: u32,
-    /// Lanes.
+    /// Number of lanes.
     pub parallelism: u32,
-    /// How the hash is written down.
+    /// Format of the stored hash.
     pub format: HashFormat,
 }
 
@@ -95,22 +95,22 @@ impl HashParams {
     }
 }
 
-/// Hashing failed: the parameters were refused, or no memory or random salt was to be had.
+/// A password could not be hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum HashError {
-    /// Argon2 refused its parameters.
+    /// Argon2 rejected its parameters.
     #[error("argon2: {0}")]
     Argon2(argon2::Error),
     /// The random generator failed.
     #[error("no random salt: {0}")]
     Random(String),
-    /// The worker thread is gone.
+    /// The worker thread ended without a result.
     #[error("the hashing thread failed")]
     Thread(#[source] oneshot::error::RecvError),
 }
 
-/// Hashes passwords with Argon2id, one at a time: a second hash at once would only slow the
-/// first down, and double the memory. The memory is kept between hashes, zeroed.
+/// Hashes passwords with Argon2id, one at a time: two at once would slow each other down and need
+/// twice the memory. The memory is zeroed and kept between hashes.
 #[derive(Clone)]
 pub struct PasswordHasher {
     params: HashParams,
@@ -119,7 +119,7 @@ pub struct PasswordHasher {
 }
 
 impl PasswordHasher {
-    /// A hasher with these costs.
+    /// Creates a hasher with these parameters.
     pub fn new(params: HashParams) -> Result<Self, HashError> {
         let HashParams {
             memory_kib,
@@ -137,7 +137,7 @@ impl PasswordHasher {
         })
     }
 
-    /// The string to store for `password`, hashed on a thread of its own with a salt from `rng`.
+    /// Hashes `password` on a worker thread, with a salt from `rng`. Returns the string to store.
     pub async fn hash<R: TryCryptoRng>(
         &self,
         password: Arc<Password>,
@@ -152,8 +152,8 @@ impl PasswordHasher {
             let mut memory = hasher.memory.lock().unwrap_or_else(PoisonError::into_inner);
             let hash = hasher.hash_in(&mut memory, &password, &salt);
             drop(password);
-            // Zeroing takes a fifteenth of the hash's time; meanwhile the hash is stored. Where it
-            // cannot be sent, nobody waits for it any more.
+            // Sent before the memory is zeroed, which takes a fifteenth of the hash's time. If it
+            // cannot be sent, the caller no longer waits for it.
             let _ = sender.send(hash);
             memory.iter_mut().for_each(Zeroize::zeroize);
         });
@@ -181,8 +181,8 @@ impl PasswordHasher {
     }
 }
 
-/// Whether `password` is the one behind the stored `hash`, a PHC string with or without Django's
-/// prefix. A hash of another kind verifies nothing.
+/// Returns whether `password` matches the stored `hash`, a PHC string with or without Django's
+/// prefix. A hash of another algorithm never matches.
 #[must_use]
 pub fn verify(password: &Password, hash: &str) -> bool {
     let phc = hash.strip_prefix(DJANGO_PREFIX).unwrap_or(hash);
@@ -204,7 +204,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn a_hash_verifies_and_its_format_is_as_set() {
+    async fn a_hash_verifies_in_the_configured_format() {
         let params = HashParams {
             memory_kib: 19_456,
             iterations: 2,
@@ -235,14 +235,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_of_a_password_stays_in_the_memory_of_its_hash() {
+    async fn the_memory_of_a_hash_is_zeroed() {
         let hasher = PasswordHasher::new(CHEAP).expect("valid costs");
         let password = Arc::new(Password::new("correct horse battery staple"));
         hasher
             .hash(password.clone(), &mut SysRng)
             .await
             .expect("hashes");
-        // It is locked until it is zeroed.
+        // The lock is held until the memory is zeroed.
         let memory = hasher.memory.lock().expect("no panic");
         assert_eq!(memory.len(), CHEAP.memory_kib as usize);
         assert!(
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_of_another_kind_verifies_nothing() {
+    fn a_hash_of_another_algorithm_never_matches() {
         for hash in [
             "",
             "!",

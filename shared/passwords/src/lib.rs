@@ -1,7 +1,7 @@
 //! New passwords: the policy that they must meet, and how they are hashed.
 //!
-//! Only what handles passwords depends on this crate: its word lists and Argon2 are the largest
-//! part of a build.
+//! A crate of its own because zxcvbn's word lists and Argon2 dominate a build, and only `confirm`
+//! and the operator's command need them.
 
 mod hash;
 mod password;

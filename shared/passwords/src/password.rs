@@ -1,4 +1,4 @@
-//! The password as a secret type.
+//! A password as a secret type.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use zeroize::Zeroizing;
 /// (<https://www.unicode.org/faq/normalization.html#12>).
 const MAX_NFC_GROWTH: usize = 3;
 
-/// A password in Unicode's NFC (NIST SP 800-63B-4 §3.1.1.2), so that it is the same bytes from
-/// every keyboard.
+/// A password in Unicode's NFC (NIST SP 800-63B-4 §3.1.1.2), so every keyboard produces the same
+/// bytes.
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Normalises what was typed. Nothing is trimmed: space is a character like any other.
+    /// Normalises a password as typed. Nothing is trimmed: a space is a character like any other.
     #[must_use]
     pub fn new(typed: &str) -> Self {
-        // A buffer that has to grow leaves a copy behind that nobody zeroes.
+        // Large enough never to grow: growing would leave a copy that is not zeroed.
         let mut text = Zeroizing::new(String::with_capacity(MAX_NFC_GROWTH * typed.len()));
         text.extend(typed.nfc());
         Self(text)
     }
 
-    /// The length that the policy counts: code points after normalisation.
+    /// Returns the length in code points, after normalisation.
     #[must_use]
     pub fn chars(&self) -> usize {
         self.0.chars().count()
@@ -58,7 +58,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn normalising_leaves_no_copy_behind(typed in "\\PC{0,64}|[\u{1f82}\u{390}\u{fb2c}\u{1d160}]{1,64}") {
+        fn normalising_never_grows_the_buffer(typed in "\\PC{0,64}|[\u{1f82}\u{390}\u{fb2c}\u{1d160}]{1,64}") {
             let room = String::with_capacity(MAX_NFC_GROWTH * typed.len()).capacity();
             prop_assert_eq!(Password::new(&typed).0.capacity(), room);
         }

@@ -11,27 +11,26 @@ use zxcvbn::zxcvbn;
 
 use crate::Password;
 
-/// The most characters that are scored: zxcvbn's work grows with the square of their number.
+/// Maximum number of characters that are scored: zxcvbn takes quadratic time.
 const MAX_SCORED_CHARS: usize = 48;
-/// The most work that scoring may be, as [`scoring_work`] counts it: two milliseconds.
+/// Maximum work of scoring, in the units of [`scoring_work`]; about two milliseconds.
 const MAX_SCORING_WORK: usize = 30_000;
-/// The signs that zxcvbn reads as a letter each, by letter. It tries every combination of the
-/// readings of those that occur, which are more than a thousand where all occur.
+/// The signs that zxcvbn reads as letters, grouped by letter. It tries every combination of readings
+/// of the signs that occur, which can be more than a thousand.
 const LOOK_ALIKES: [&str; 12] = [
     "4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2",
 ];
-/// Signs that stand for either of two letters, and so double the combinations.
+/// Signs that stand for either of two letters and so double the combinations.
 const AMBIGUOUS: &str = "1|7";
-/// Shorter words of a name are too common inside other words to say anything.
+/// Minimum length of a context word; shorter ones are common inside other words.
 const MIN_CONTEXT_CHARS: usize = 3;
 
-/// What a password has to be. There are no composition rules, as NIST SP 800-63B-4 §3.1.1.2
-/// has it.
+/// Requirements on a new password. There are no composition rules (NIST SP 800-63B-4 §3.1.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordPolicy {
-    /// The least number of code points.
+    /// Minimum length, in code points.
     pub min_length: usize,
-    /// The least score of zxcvbn, 0 to 4.
+    /// Minimum zxcvbn score, 0 to 4.
     pub min_score: u8,
 }
 
@@ -46,9 +45,9 @@ impl PasswordPolicy {
         })
     }
 
-    /// Everything that is wrong with `password` for the account; empty where nothing is.
+    /// Returns every reason to reject `password` for the account; empty if it is accepted.
     ///
-    /// The work is bounded, see [`scored_part`].
+    /// The work is bounded; see [`scored_part`].
     #[must_use]
     pub fn weaknesses(
         &self,
@@ -67,9 +66,9 @@ impl PasswordPolicy {
         let words = context_words(email, name);
         let rest = without(password.as_str(), &words);
         let lower = Zeroizing::new(password.as_str().to_lowercase());
-        let leans_on_account = lower.contains(email.as_str())
+        let contains_account = lower.contains(email.as_str())
             || (rest.as_str() != password.as_str() && self.is_guessable(&rest, &words));
-        if leans_on_account {
+        if contains_account {
             weaknesses.push(Weakness::ContainsAccount);
         } else if self.is_guessable(password.as_str(), &words) {
             weaknesses.push(Weakness::TooGuessable);
@@ -83,14 +82,14 @@ impl PasswordPolicy {
     }
 }
 
-/// Makes what the first [`PasswordPolicy::weaknesses`] of a process would wait for: zxcvbn's
-/// dictionaries and expressions, eighty million instructions.
+/// Builds zxcvbn's dictionaries and expressions, for which the first
+/// [`PasswordPolicy::weaknesses`] of a process would otherwise wait: eighty million instructions.
 pub fn prepare() {
     zxcvbn("correct horse battery staple 1.1.2000", &[]);
 }
 
-/// The beginning of `text` that zxcvbn is shown: as much as it scores in bounded time. What is hard
-/// to guess by its beginning is so as a whole, and what is left is nine characters at least.
+/// Returns the beginning of `text` that zxcvbn can score in bounded time, at least nine characters.
+/// A text whose beginning is hard to guess is hard to guess as a whole.
 fn scored_part(text: &str) -> &str {
     text.char_indices()
         .map(|(start, char)| &text[..start + char.len_utf8()])
@@ -100,8 +99,8 @@ fn scored_part(text: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// How much work it is to score `text`: every pair of a beginning and an end is looked up, once
-/// for each combination of readings, and as often as nine of them cost for everything else.
+/// Estimates the work of scoring `text`: every substring is looked up once for each combination of
+/// readings, and everything else costs about as much as nine of these.
 fn scoring_work(text: &str) -> usize {
     let weight = |sign: char| 1 + usize::from(AMBIGUOUS.contains(sign));
     let readings = |signs: &&str| {
@@ -112,7 +111,7 @@ fn scoring_work(text: &str) -> usize {
     text.chars().count().pow(2) * (9 + combinations)
 }
 
-/// The words that somebody who knows the account would try first, the longest first.
+/// Returns the words that an attacker who knows the account would try first, longest first.
 fn context_words(email: &EmailAddress, name: Option<&str>) -> Vec<String> {
     let separators = |c: char| !c.is_alphanumeric();
     let mut words = vec![email.as_str().to_owned(), email.local_part().to_owned()];
@@ -129,7 +128,7 @@ fn context_words(email: &EmailAddress, name: Option<&str>) -> Vec<String> {
     words
 }
 
-/// `text` in lower case and without `words`; `text` as it is where none of them occurs.
+/// Removes `words` from `text` in lower case; returns `text` unchanged if none occurs.
 fn without(text: &str, words: &[String]) -> Zeroizing<String> {
     let lower = Zeroizing::new(text.to_lowercase());
     let mut rest = lower.clone();
@@ -194,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn scoring_is_bounded_and_a_strong_beginning_is_enough() {
+    fn scoring_is_bounded_and_a_strong_beginning_suffices() {
         let signs = "@4({[<369&#!1/|0$5+7%2";
-        // zxcvbn takes half a second and more for all of either.
+        // zxcvbn takes half a second or more for the whole of either.
         for password in [signs.repeat(4), "kX9$2(a[3!|0$5+7%8{<6#".repeat(4)] {
             let part = scored_part(&password);
             assert!((9..40).contains(&part.len()), "{part}");
@@ -234,18 +233,18 @@ mod tests {
                 "{password}"
             );
         }
-        // A word of the name in a phrase that holds without it is no reason.
+        // A word of the name is allowed in a phrase that is strong without it.
         assert_eq!(weaknesses("correct ada horse battery staple"), []);
     }
 
     proptest! {
         #[test]
-        fn no_text_is_too_much_to_score(text in "[4@8(\\[{<369&#!1/|0$5+7%2a ]{0,256}|\\PC{0,256}") {
+        fn scoring_work_is_bounded_for_any_text(text in "[4@8(\\[{<369&#!1/|0$5+7%2a ]{0,256}|\\PC{0,256}") {
             let part = scored_part(&text);
             prop_assert!(text.starts_with(part));
             prop_assert!(part.chars().count() <= MAX_SCORED_CHARS);
             prop_assert!(scoring_work(part) <= MAX_SCORING_WORK);
-            // Enough to score, whatever it begins with.
+            // Always enough to score.
             prop_assert!(part.chars().count() >= text.chars().count().min(9));
         }
     }

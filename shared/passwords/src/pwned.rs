@@ -1,7 +1,7 @@
-//! The Pwned Passwords range API: whether a password is known from a breach.
+//! Client of the Pwned Passwords range API, which knows the passwords of published breaches.
 //!
-//! Only the first five hexadecimal digits of the password's SHA-1 leave this machine, and the
-//! answer is padded, so that neither the service nor a listener learns the password.
+//! Only the first five hexadecimal digits of the password's SHA-1 are sent, and the response is
+//! padded, so neither the service nor an eavesdropper learns the password.
 
 use std::time::Duration;
 
@@ -23,34 +23,34 @@ use crate::Password;
 
 /// Hexadecimal digits of the hash that are sent.
 const PREFIX_DIGITS: usize = 5;
-/// A padded answer has about 40 KiB.
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
-/// The question runs beside the hashing; a person waits no longer than this for it.
+/// Maximum size of a response; a padded one has about 40 KiB.
+const MAX_RESPONSE_BYTES: usize = 256 * 1024;
+/// Time limit of a lookup, which runs while the password is hashed.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The service could not be asked. The reset goes on without it.
+/// The lookup failed. The reset continues without it.
 #[derive(Debug, thiserror::Error)]
 pub enum PwnedError {
-    /// No answer, or one that broke off.
-    #[error("no answer from the range API: {0}")]
+    /// No response, or an incomplete one.
+    #[error("no response from the range API: {0}")]
     Transport(String),
-    /// Another status than 200.
-    #[error("the range API answered {0}")]
+    /// A status other than 200.
+    #[error("the range API returned {0}")]
     Status(StatusCode),
-    /// No answer in two seconds.
+    /// No response within two seconds.
     #[error("the range API took too long")]
     Timeout,
 }
 
-/// A client of the range API.
+/// Client of the range API.
 pub struct PwnedPasswords {
     base: Url,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
 impl PwnedPasswords {
-    /// A client for the API under `base`, such as `https://api.pwnedpasswords.com/range/`. Where
-    /// only the host is given, the range API is where that one has it.
+    /// Creates a client of the API at `base`, such as `https://api.pwnedpasswords.com/range/`. The
+    /// default path is `/range/`.
     #[must_use]
     pub fn new(mut base: Url) -> Self {
         if base.path() == "/" {
@@ -67,7 +67,7 @@ impl PwnedPasswords {
         }
     }
 
-    /// Whether the password occurs in a breach.
+    /// Returns whether the password appears in a breach.
     pub async fn contains(&self, password: &Password) -> Result<bool, PwnedError> {
         tokio::time::timeout(TIMEOUT, self.ask(password))
             .await
@@ -84,15 +84,15 @@ impl PwnedPasswords {
             .header("user-agent", "account-recovery")
             .body(Empty::new())
             .map_err(|error| PwnedError::Transport(error.to_string()))?;
-        let answer = self
+        let response = self
             .client
             .request(request)
             .await
             .map_err(|error| PwnedError::Transport(error.to_string()))?;
-        if answer.status() != StatusCode::OK {
-            return Err(PwnedError::Status(answer.status()));
+        if response.status() != StatusCode::OK {
+            return Err(PwnedError::Status(response.status()));
         }
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
+        let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES)
             .collect()
             .await;
         let body = body
@@ -102,7 +102,7 @@ impl PwnedPasswords {
     }
 }
 
-/// Whether a line of `body` is `suffix` with a count over zero; padding has a count of zero.
+/// Returns whether `body` lists `suffix` with a count above zero; padding has a count of zero.
 fn lists(body: &[u8], suffix: &str) -> bool {
     body.split(|byte| *byte == b'\n')
         .filter_map(|line| std::str::from_utf8(line).ok()?.trim().split_once(':'))
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listed_suffix_counts_and_padding_does_not() {
+    fn a_listed_suffix_matches_and_padding_does_not() {
         let body =
             b"0018A45C4D1DEF81644B54AB7F969B88D65:3\r\n00D4F6E8FA6EECAD2A3AA415EEC418D38EC:0\r\n";
         assert!(lists(body, "0018A45C4D1DEF81644B54AB7F969B88D65"));

@@ -1,4 +1,4 @@
-//! E-mail addresses, in the one form in which they are compared and stored.
+//! Email addresses in their canonical form, in which they are compared and stored.
 
 use std::fmt;
 
@@ -8,28 +8,28 @@ use unicode_normalization::is_nfc;
 
 use crate::hex;
 
-/// The longest local part, in characters (RFC 5321 §4.5.3.1.1).
+/// Maximum length of the local part, in characters (RFC 5321 §4.5.3.1.1).
 const MAX_LOCAL_CHARS: usize = 64;
-/// The longest address, in characters (RFC 5321 §4.5.3.1.3, less the angle brackets).
+/// Maximum length of an address, in characters (RFC 5321 §4.5.3.1.3, less the angle brackets).
 const MAX_CHARS: usize = 254;
 
-/// A canonical address: lower case, its domain in ASCII. The key of the users table.
+/// A canonical address: lower case, with its domain in ASCII. It is the key of the users table.
 ///
-/// It has no `Display` and its `Debug` is a digest, so that it cannot slip into a log line;
-/// [`as_str`](Self::as_str) says where the text itself is wanted.
+/// It has no `Display`, and its `Debug` shows a digest, so it cannot slip into a log line. Call
+/// [`as_str`](Self::as_str) for the text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EmailAddress(String);
 
-/// The text is not an address that this system sends mail to.
+/// The text is not an address that this service accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an e-mail address")]
+#[error("not an email address")]
 pub struct InvalidAddress;
 
 impl EmailAddress {
-    /// Reads what a person typed: surrounding white space goes, the local part has to be a
-    /// dot-atom (RFC 5322 §3.2.3) in ASCII, the domain at least two labels.
+    /// Parses an address as typed. Surrounding white space is trimmed; the local part must be a
+    /// dot-atom (RFC 5322 §3.2.3) in ASCII, and the domain must have at least two labels.
     ///
-    /// Decided on syntax alone, so that the answer says nothing about accounts.
+    /// The decision depends only on syntax, so it reveals nothing about accounts.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
         let (local, domain) = text.trim().rsplit_once('@').ok_or(InvalidAddress)?;
         if local.len() > MAX_LOCAL_CHARS || !is_dot_atom(local) {
@@ -42,20 +42,20 @@ impl EmailAddress {
         Ok(Self(address))
     }
 
-    /// The canonical text.
+    /// Returns the canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What a log line may carry instead of the address: enough to tie lines together, too
-    /// little to be an address again (32 bits of SHA-256).
+    /// Returns a digest for log lines: long enough to correlate lines, too short to recover the
+    /// address (32 bits of SHA-256).
     #[must_use]
     pub fn digest(&self) -> String {
         hex::encode(&Sha256::digest(&self.0)[..4])
     }
 
-    /// The part before the at sign.
+    /// Returns the part before the at sign.
     #[must_use]
     pub fn local_part(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(local, _)| local)
@@ -78,14 +78,13 @@ fn is_atext(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-/// The domain in ASCII and lower case.
+/// Converts a domain to ASCII and lower case.
 ///
-/// UTS 46 maps look-alikes (full-width letters, ligatures, the Kelvin sign, invisible
-/// characters) to plain letters. A domain that changes in this way by more than its case is
-/// refused: nobody registered that spelling, so it must not reach somebody who registered
-/// another one.
+/// UTS 46 maps look-alikes (full-width letters, ligatures, the Kelvin sign, invisible characters) to
+/// plain letters. A domain that this changes beyond its case is rejected: nobody can register that
+/// spelling, so it must not reach the owner of another domain.
 fn ascii_domain(domain: &str) -> Result<String, InvalidAddress> {
-    // Punycode's work grows with the square of the length, and no domain is shorter in ASCII.
+    // Punycode takes quadratic time, and no domain gets shorter in ASCII.
     if domain.chars().count() > MAX_CHARS || !is_nfc(domain) || !domain.contains('.') {
         return Err(InvalidAddress);
     }
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn case_and_surrounding_space_do_not_matter() {
+    fn case_and_surrounding_space_are_ignored() {
         assert_eq!(
             canonical(" Ada@Example.COM\n").as_deref(),
             Some("ada@example.com")
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_becomes_ascii() {
+    fn a_domain_is_converted_to_ascii() {
         for typed in [
             "ada@bücher.example",
             "ada@BÜCHER.example",
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_atext_character_is_taken() {
+    fn every_atext_character_is_accepted() {
         let typed = "a!#$%&'*+-/=?^_`{|}~z@example.com";
         assert_eq!(canonical(typed).as_deref(), Some(typed));
     }
@@ -199,7 +198,7 @@ mod tests {
                 Some(address) => assert_eq!(address, "mike@example.com", "{typed:?}"),
             }
         }
-        // Letters of their own stay letters of their own.
+        // Distinct letters stay distinct.
         assert_eq!(
             canonical("mike@gıthub.com").as_deref(),
             Some("mike@xn--gthub-n4a.com")

@@ -1,4 +1,4 @@
-//! The reset token: a secret that only the mail holds, and the digest that is stored.
+//! The reset token: a secret that exists only in the email, and the digest that is stored.
 
 use std::fmt;
 
@@ -10,27 +10,27 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::hex;
 
-/// 256 bits, twice what OWASP ASVS 5.0 §11.5.1 asks for.
+/// 256 bits, twice what OWASP ASVS 5.0 §11.5.1 requires.
 const TOKEN_BYTES: usize = 32;
-/// Characters of base64url without padding for [`TOKEN_BYTES`].
+/// Length of [`TOKEN_BYTES`] in base64url without padding.
 const TOKEN_CHARS: usize = 43;
 
-/// A token as the mail carries it. Whoever holds it may set a new password.
+/// A token as the email contains it. Its holder may set a new password.
 pub struct ResetToken(Zeroizing<String>);
 
-/// What the tokens table holds of a token: SHA-256 of its text, in hexadecimal.
+/// The stored form of a token: SHA-256 of its text, in hexadecimal.
 ///
-/// The token has 256 bits of entropy, so that its digest needs neither salt nor stretching.
+/// The token has 256 bits of entropy, so the digest needs neither salt nor stretching.
 #[derive(Clone)]
 pub struct TokenDigest(String);
 
-/// The text does not have a token's shape, so no table has to be asked about it.
+/// The text does not have the shape of a token, so no table needs to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a reset token")]
 pub struct MalformedToken;
 
 impl ResetToken {
-    /// Draws a new token from `rng`, the operating system's generator outside of tests.
+    /// Generates a token from `rng`; outside of tests it is the operating system's generator.
     pub fn generate<R: TryCryptoRng>(rng: &mut R) -> Result<Self, R::Error> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         rng.try_fill_bytes(bytes.as_mut())?;
@@ -39,7 +39,7 @@ impl ResetToken {
         )))
     }
 
-    /// Reads a token that somebody pasted: white space around it is no error.
+    /// Parses a token as pasted; surrounding white space is trimmed.
     pub fn parse(text: &str) -> Result<Self, MalformedToken> {
         let text = text.trim();
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
@@ -50,13 +50,13 @@ impl ResetToken {
         Ok(Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// The digest under which the token is stored.
+    /// Returns the digest under which the token is stored.
     #[must_use]
     pub fn digest(&self) -> TokenDigest {
         TokenDigest(hex::encode(&Sha256::digest(self.0.as_bytes())))
     }
 
-    /// The token itself, for the link in the mail and nothing else.
+    /// Returns the token itself. Only the email may contain it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -64,7 +64,7 @@ impl ResetToken {
 }
 
 impl TokenDigest {
-    /// 64 hexadecimal digits, the key of the tokens table.
+    /// Returns 64 hexadecimal digits, the key of the tokens table.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pasted_token_may_have_space_around_it() {
+    fn a_pasted_token_may_have_surrounding_space() {
         let token = token();
         let pasted =
             ResetToken::parse(&format!(" \t{}\r\n", token.expose())).expect("has the shape");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn other_shapes_are_refused() {
+    fn texts_of_another_shape_are_rejected() {
         let token = token();
         let text = token.expose();
         for other in [
@@ -146,7 +146,7 @@ mod tests {
             format!("{text}="),
             text.replacen(&text[..1], "+", 1),
             text.replacen(&text[..1], "é", 1),
-            // The last character carries two bits that have to be zero: one token, one spelling.
+            // The last two bits must be zero, so a token has only one spelling.
             format!("{}B", "A".repeat(42)),
         ] {
             assert!(ResetToken::parse(&other).is_err(), "{other:?}");

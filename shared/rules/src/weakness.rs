@@ -6,23 +6,23 @@ use serde::{Serialize, Serializer};
 /// this limit only bounds the work.
 pub const MAX_LENGTH: usize = 256;
 
-/// One reason why a password is not accepted.
+/// A reason why a password is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weakness {
     /// Fewer code points than the minimum.
     TooShort,
     /// More code points than [`MAX_LENGTH`].
     TooLong,
-    /// A guesser would find it early.
+    /// An attacker would guess it early.
     TooGuessable,
-    /// What is left without the account's address and name is too guessable.
+    /// Without the account's address and name, the rest is too guessable.
     ContainsAccount,
-    /// Found in a published breach.
+    /// It appears in a published breach.
     Breached,
 }
 
 impl Weakness {
-    /// Every reason there is.
+    /// Every reason.
     pub const ALL: [Self; 5] = [
         Self::TooShort,
         Self::TooLong,
@@ -31,7 +31,7 @@ impl Weakness {
         Self::Breached,
     ];
 
-    /// The stable name, as programs see it.
+    /// Returns the stable code for programs.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
