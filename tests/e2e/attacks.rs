@@ -794,11 +794,9 @@ fn place(name: &str) -> Option<(String, Option<&str>)> {
     let words: Vec<&str> = name.split("::").collect();
     match words[..] {
         [path] if path.starts_with("tests/") => Some((path.to_owned(), None)),
-        ["shared", .., "tests", test] => {
-            let module = words[1..words.len() - 2].join("/");
-            Some((format!("shared/src/{module}.rs"), Some(test)))
+        [crate_name, module, "tests", test] => {
+            Some((format!("shared/{crate_name}/src/{module}.rs"), Some(test)))
         }
-        ["shared", ..] => None,
         [module, test] if test.contains('_') => {
             Some((format!("tests/e2e/{module}.rs"), Some(test)))
         }
