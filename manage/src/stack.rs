@@ -1,5 +1,5 @@
-//! The settings of a stack that is deployed, as CloudFormation tells them: the names of its
-//! tables are among its outputs, and its parameters are the functions' settings.
+//! The settings of a deployed stack, from CloudFormation: its outputs include the names of its
+//! tables, and its parameters are the functions' settings.
 
 use std::collections::BTreeMap;
 
@@ -15,41 +15,45 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::exit::NotFound;
 
-/// The outputs that are settings and that every stack has.
-const TABLES: [(&str, &str); 3] = [
+/// Outputs that every stack has, and the settings they are.
+const TABLE_OUTPUTS: [(&str, &str); 3] = [
     ("UsersTableName", "USERS_TABLE"),
     ("TokensTableName", "TOKENS_TABLE"),
     ("OutboxTableName", "OUTBOX_TABLE"),
 ];
-/// The outputs that say what became of a parameter that was left empty, or of what has none.
-const CHOICES: [(&str, &str); 3] = [
+/// Outputs that only some stacks have, and the settings they are. They override parameters, which
+/// may be empty.
+const OPTIONAL_OUTPUTS: [(&str, &str); 3] = [
     ("ResetUrl", "RESET_URL"),
     ("ConfigurationSetName", "SES_CONFIGURATION_SET"),
     ("UnsentMailQueueUrl", "UNSENT_MAIL_QUEUE_URL"),
 ];
 
-/// The settings of the stack `name`, by their variables.
+/// Returns the settings of the stack `name`.
 pub(crate) async fn settings(config: &SdkConfig, name: &str) -> Result<BTreeMap<String, String>> {
     let place = place(config, name);
-    let answer = Client::new(config)
+    let response = Client::new(config)
         .describe_stacks()
         .stack_name(name)
         .send()
         .await;
-    let described = answer.map_err(|error| explain(&error, &place))?;
-    let stack = described.stacks().first().ok_or_else(|| missing(&place))?;
+    let described = response.map_err(|error| describe_error(&error, &place))?;
+    let stack = described
+        .stacks()
+        .first()
+        .ok_or_else(|| not_found(&place))?;
     let mut settings = parameters(stack);
-    for (output, variable) in CHOICES {
-        if let Some(value) = find(stack, output) {
+    for (key, variable) in OPTIONAL_OUTPUTS {
+        if let Some(value) = output(stack, key) {
             settings.insert(variable.to_owned(), value);
         }
     }
-    for (output, variable) in TABLES {
-        let value = find(stack, output).ok_or_else(|| {
+    for (key, variable) in TABLE_OUTPUTS {
+        let value = output(stack, key).ok_or_else(|| {
             anyhow!(
-                "the {place} has no output {output}, so that it is no stack of this project, or \
-                 one that is not deployed whole; deploy it, or name the tables with --aws, \
-                 --users-table, --tokens-table and --outbox-table"
+                "the {place} has no output {key}: it is another project's stack, or not completely \
+                 deployed; deploy it, or name the tables with --aws, --users-table, --tokens-table \
+                 and --outbox-table"
             )
         })?;
         settings.insert(variable.to_owned(), value);
@@ -62,30 +66,30 @@ fn place(config: &SdkConfig, name: &str) -> String {
     format!("stack {name} in {region}")
 }
 
-fn missing(place: &str) -> anyhow::Error {
+fn not_found(place: &str) -> anyhow::Error {
     NotFound(format!(
-        "there is no {place}; give --stack the name that `sam deploy` was given, and set \
-         AWS_REGION and AWS_PROFILE to where that was"
+        "there is no {place}; pass --stack the name that you passed to `sam deploy`, and set \
+         AWS_REGION and AWS_PROFILE to the same region and account"
     ))
     .into()
 }
 
-fn explain(error: &SdkError<DescribeStacksError>, place: &str) -> anyhow::Error {
+fn describe_error(error: &SdkError<DescribeStacksError>, place: &str) -> anyhow::Error {
     let (code, message) = (error.code(), error.message().unwrap_or_default());
-    // The one code has many meanings, which only its text tells apart.
+    // Only the message tells the many meanings of this code apart.
     if code == Some("ValidationError") && message.contains("does not exist") {
-        return missing(place);
+        return not_found(place);
     }
     let hint = match code {
         Some("AccessDenied" | "AccessDeniedException") => {
-            "the credentials need the permission cloudformation:DescribeStacks"
+            "your credentials need the permission cloudformation:DescribeStacks"
         }
-        _ => "CloudFormation could not be asked",
+        _ => "cannot be read from CloudFormation",
     };
     anyhow::Error::new(AwsError::new("DescribeStacks", error)).context(format!("{place}: {hint}"))
 }
 
-/// The parameters under the names that the functions know them by: `MailFrom` is `MAIL_FROM`.
+/// Returns the parameters by the names of their settings: `MailFrom` is `MAIL_FROM`.
 fn parameters(stack: &Stack) -> BTreeMap<String, String> {
     let setting = |parameter: &Parameter| {
         let (key, value) = (parameter.parameter_key()?, parameter.parameter_value()?);
@@ -105,10 +109,10 @@ fn variable(parameter: &str) -> String {
     name
 }
 
-fn find(stack: &Stack, output: &str) -> Option<String> {
-    let is_it = |found: &&Output| found.output_key() == Some(output);
-    let found = stack.outputs().iter().find(is_it)?;
-    found.output_value().map(str::to_owned)
+fn output(stack: &Stack, key: &str) -> Option<String> {
+    let has_key = |output: &&Output| output.output_key() == Some(key);
+    let output = stack.outputs().iter().find(has_key)?;
+    output.output_value().map(str::to_owned)
 }
 
 #[cfg(test)]
