@@ -403,10 +403,7 @@ async fn the_users_of_django_come_in_with_their_hashes() {
     let file = folder.write("dump.json", DUMP);
     let ended = import(&app, &file, "").await;
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert_eq!(
-        ended.out,
-        "added 2, changed 0, there already 0, refused 1\n"
-    );
+    assert_eq!(ended.out, "added 2, changed 0, unchanged 0, refused 1\n");
     assert_eq!(
         folder.refused("dump.json"),
         [(10, "has no address".to_owned())]
@@ -458,24 +455,21 @@ async fn rows_that_are_refused_are_written_down_and_the_others_come_in() {
     let file = folder.write("users.jsonl", &rows.join("\n"));
     let ended = import(&app, &file, "").await;
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert_eq!(
-        ended.out,
-        "added 2, changed 0, there already 0, refused 8\n"
-    );
+    assert_eq!(ended.out, "added 2, changed 0, unchanged 0, refused 8\n");
     let refused = folder.refused("users.jsonl");
     let found: Vec<(u64, &str)> = refused
         .iter()
         .map(|(line, reason)| (*line, reason.as_str()))
         .collect();
     for ((line, reason), (expected_line, part)) in found.iter().zip([
-        (3, "is no JSON object"),
+        (3, "is not a JSON object"),
         (4, "has no valid address"),
-        (5, "password has to be a hash"),
-        (6, "is_active has to be true or false"),
-        (7, "a time that is not ahead"),
-        (8, "created_at has to be a time"),
+        (5, "password must be a hash"),
+        (6, "is_active must be true or false"),
+        (7, "a time in the past"),
+        (8, "created_at must be a time"),
         (9, "has the same address as line 1"),
-        (10, "is no JSON object"),
+        (10, "is not a JSON object"),
     ]) {
         assert_eq!(*line, expected_line, "{reason}");
         assert!(reason.contains(part), "{reason}");
@@ -503,7 +497,7 @@ async fn nobody_is_overwritten_unless_that_is_told() {
     let kept = import(&app, &file, "").await;
     assert_eq!(
         (kept.code, kept.out.as_str()),
-        (3, "added 1, changed 0, there already 0, refused 1\n")
+        (3, "added 1, changed 0, unchanged 0, refused 1\n")
     );
     let refused = folder.refused("users.jsonl");
     assert_eq!((refused.len(), refused[0].0), (1, 1));
@@ -517,7 +511,7 @@ async fn nobody_is_overwritten_unless_that_is_told() {
     let told = import(&app, &file, "--overwrite").await;
     assert_eq!(
         (told.code, told.out.as_str()),
-        (0, "added 0, changed 1, there already 1, refused 0\n")
+        (0, "added 0, changed 1, unchanged 1, refused 0\n")
     );
     assert!(
         folder.refused("users.jsonl").is_empty(),
@@ -551,18 +545,14 @@ async fn an_import_that_was_cut_off_goes_on() {
     let cut = import(&app, &file, "").await;
     cut.assert_failed(
         1,
-        &[
-            "lines 201 to 300",
-            "the same command once more goes on",
-            "users",
-        ],
+        &["lines 201 to 300", "run the same command again", "users"],
     );
     assert_eq!(app.rows("users").await.len(), 200);
     app.dynamodb.mend();
     let whole = import(&app, &file, "").await;
     assert_eq!(
         (whole.code, whole.out.as_str()),
-        (0, "added 250, changed 0, there already 200, refused 0\n")
+        (0, "added 250, changed 0, unchanged 200, refused 0\n")
     );
     // Far apart in the file, and with nothing to tell them apart.
     let twice = folder.write(
@@ -570,10 +560,7 @@ async fn an_import_that_was_cut_off_goes_on() {
         &(400..600).chain([450]).map(row).collect::<String>(),
     );
     let twice = import(&app, &twice, "").await;
-    assert_eq!(
-        twice.out,
-        "added 150, changed 0, there already 50, refused 1\n"
-    );
+    assert_eq!(twice.out, "added 150, changed 0, unchanged 50, refused 1\n");
     let earlier = "has the same address as an earlier line".to_owned();
     assert_eq!(folder.refused("twice.jsonl"), [(201, earlier)]);
 }
@@ -615,7 +602,7 @@ async fn what_is_exported_comes_in_as_it_was() {
         // And once more, it is there.
         let again = import(&to, &file, "").await;
         assert_eq!(
-            again.out, "added 0, changed 0, there already 2, refused 0\n",
+            again.out, "added 0, changed 0, unchanged 2, refused 0\n",
             "{format}"
         );
     }
@@ -630,7 +617,7 @@ async fn fields_and_attributes_have_the_names_that_they_are_given() {
     let options = "--field email=Login-x --field password_hash=Secret --field is_active=Active";
     let ended = import(&app, &csv, options).await;
     assert_eq!(
-        ended.out, "added 1, changed 0, there already 0, refused 0\n",
+        ended.out, "added 1, changed 0, unchanged 0, refused 0\n",
         "{ended:?}"
     );
     let row = own.row(&app, "", ADA).await.expect("is there");
@@ -659,7 +646,7 @@ async fn a_file_or_table_that_will_not_do_is_named_and_nothing_is_written() {
             &cut,
             &[
                 "cut.json",
-                "no JSON array",
+                "not a JSON array",
                 "line 10",
                 "Nothing was written",
             ],
@@ -672,7 +659,7 @@ async fn a_file_or_table_that_will_not_do_is_named_and_nothing_is_written() {
     assert!(app.rows("users").await.is_empty());
     import(&app, &csv, "--field mail=x")
         .await
-        .assert_failed(2, &["OURS has to be one of"]);
+        .assert_failed(2, &["OURS must be one of"]);
 
     let own = Own::Indexed.builder().start().await;
     let refused = import(&own, &csv, "--field email=mail").await;

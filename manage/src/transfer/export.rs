@@ -1,4 +1,4 @@
-//! The users as lines that `users import` reads.
+//! `users export`: writes the users in a form that `users import` reads.
 
 use std::io::{self, BufWriter, Write};
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use aws::tables::{User, Users};
 use clap::Args;
 
-use super::Format;
+use super::file::FileFormat;
 use crate::{
     accounts::{self, UserFields},
     database::OpenEmbedded,
@@ -14,26 +14,26 @@ use crate::{
     workspace::DatabaseArgs,
 };
 
-/// The options of `users export`.
+/// Options of `users export`.
 #[derive(Args)]
 pub struct ExportArgs {
-    /// The form of what is written to standard output
+    /// Output format
     #[arg(long, value_enum, default_value = "jsonl")]
-    format: Format,
+    format: FileFormat,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
-/// Writes the users to standard output, a page of the table at a time.
+/// Writes the users to standard output, one page of the table at a time.
 pub(crate) async fn export(args: ExportArgs, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
-    if args.format == Format::Json {
-        bail!("users are exported a line each; use --format jsonl or csv");
+    if args.format == FileFormat::Json {
+        bail!("a JSON array cannot be exported; use --format jsonl or csv");
     }
     let workspace = args.database.open(open_embedded).await?;
     let skipped = workspace.run(async |workspace| {
         let users = workspace.users().await?;
         match args.format {
-            Format::Csv => export_csv(&users).await,
+            FileFormat::Csv => export_csv(&users).await,
             _ => export_json_lines(&users).await,
         }
     });
