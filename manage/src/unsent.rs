@@ -7,12 +7,12 @@ mod queue;
 mod stream;
 
 use anyhow::{Context, Result};
+use aws::tables::Outbox;
 use aws_sdk_dynamodbstreams::Client as Streams;
 use aws_sdk_sqs::types::Message;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
-use aws::tables::Outbox;
 
 use self::{queue::Queue, stream::StreamRange};
 use crate::{

@@ -8,8 +8,9 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use rules::environment::is_local;
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use super::finding::Finding;
 
@@ -41,15 +42,6 @@ pub(super) async fn check(url: &Url, is_aws: bool) -> Finding {
             format!("returns {} instead of a page", status.as_u16()),
             advice,
         ),
-    }
-}
-
-fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

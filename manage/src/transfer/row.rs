@@ -5,11 +5,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Result, bail};
+use aws::tables::{Item, UsersTable};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
-use aws::tables::{Item, UsersTable};
 use rules::address::EmailAddress;
+use serde_json::Value;
 
 use super::{
     file::Object,

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
-use serde_json::Value;
 use rules::address::EmailAddress;
+use serde_json::Value;
 
 /// Limit of a text, so that a hundred rows fit into one transaction of 4 MB.
 pub(super) const MAX_TEXT_BYTES: usize = 2048;

@@ -4,6 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context, Result};
+use aws::{AwsError, tables::Item};
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
@@ -14,7 +15,6 @@ use aws_sdk_dynamodb::{
     },
 };
 use chrono::{DateTime, Utc};
-use aws::{AwsError, tables::Item};
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{

@@ -1,9 +1,9 @@
 //! The SQS queue of unsent mail.
 
 use anyhow::Result;
+use aws::AwsError;
 use aws_sdk_sqs::{Client, types::Message};
 use aws_types::SdkConfig;
-use aws::AwsError;
 
 /// Messages per response, the most that SQS returns.
 const BATCH_SIZE: i32 = 10;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::Result;
+use aws::AwsError;
 use aws_sdk_dynamodbstreams::{
     Client as Streams,
     error::{ProvideErrorMetadata, SdkError},
@@ -11,7 +12,6 @@ use aws_sdk_dynamodbstreams::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use aws::AwsError;
 
 use crate::stream_record::lambda_record;
 
