@@ -1,4 +1,4 @@
-//! The recipe in Rust of `docs/recipes.md`. The others are run by `.ci/recipes` and by the
+//! The recipe in Rust of `docs/recipes.md`. The others are run by `tests/stack/test_recipes.py` and by the
 //! browser's tests.
 
 use aws::tables::Users;

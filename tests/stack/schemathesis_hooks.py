@@ -1,12 +1,12 @@
-"""What schemathesis is not to send."""
+"""Requests that schemathesis must not send."""
 
 import schemathesis
 
 
 @schemathesis.hook
 def filter_case(context, case):
-    # A part's name stands in its header, which takes no control characters; a schema cannot say
-    # so without refusing the unknown fields that are ignored.
+    # The name of a part is in its header, which cannot contain control characters. A schema can
+    # only say so by refusing unknown fields, which the API ignores.
     if case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
         return True
     return all(name.isprintable() for name in case.body)

@@ -1,0 +1,180 @@
+"""A rehearsed stack: in place of API Gateway, the event source mapping and the operator, it calls the
+functions and reads what they did."""
+
+import html
+import json
+import os
+import re
+import subprocess
+
+from moto.events.models import EventPattern
+from moto.ses.models import ses_backends
+
+from functions import Function
+from template import ROOT
+
+ACCOUNT, REGION = "123456789012", "eu-central-1"
+SENDER, ADDRESS = "no-reply@example.com", "Ada@Example.com"
+FORGOT, CHANGE = "/core/user/forgot-password", "/core/user/change-forgotten-password"
+PASSWORD = "correct horse battery staple"
+
+
+class System:
+    """The stack with its functions running; a context manager."""
+
+    def __init__(self, stack, users_table, user_key, binaries, emulator):
+        self.stack, self.users_table, self.user_key = stack, users_table, user_key
+        self.stream = stack.mapped_table()["LatestStreamArn"]
+        self.delivered = 0
+        self.functions = {
+            name: Function(name, emulator, binary, stack.environment(name), stack.url)
+            for name, binary in binaries.items()
+        }
+        self.mailer = self.functions["MailerFunction"]
+
+    def __enter__(self):
+        for function in self.functions.values():
+            function.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        for function in self.functions.values():
+            function.__exit__(*error)
+
+    # API Gateway
+
+    def request(self, method, path, body=None):
+        """Returns status and body of the API's response, by the template's routes."""
+        route, allowed, function = self.route(method, path)
+        event = {
+            "version": "2.0",
+            "routeKey": f"{allowed} {route}",
+            "rawPath": path,
+            "rawQueryString": "",
+            "headers": {"content-type": "application/json", "host": "api.example.com"},
+            "requestContext": {
+                "accountId": ACCOUNT,
+                "stage": "$default",
+                "http": {
+                    "method": method,
+                    "path": path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": "192.0.2.1",
+                    "userAgent": "",
+                },
+                "time": "05/Jan/2026:09:30:12 +0000",
+                "timeEpoch": 1767605412000,
+            },
+            "body": json.dumps(body) if body is not None else None,
+            "isBase64Encoded": False,
+        }
+        response = self.functions[function].invoke(event)
+        headers = {name.lower(): value for name, value in response["headers"].items()}
+        body = response.get("body")
+        return response["statusCode"], json.loads(body) if "json" in headers.get("content-type", "") else body
+
+    def route(self, method, path):
+        for route, allowed, function in self.stack.routes:
+            pattern = re.escape(route).replace(r"\{proxy\+\}", ".*")
+            if allowed in ("ANY", method) and re.fullmatch(pattern, path):
+                return route, allowed, function
+        raise AssertionError(f"the API has no route for {method} {path}")
+
+    def forgot(self, path=FORGOT):
+        return self.request("POST", path, {"email": ADDRESS})
+
+    def change(self, token, password=PASSWORD, path=CHANGE):
+        return self.request("POST", path, {"forgot_password_hash": token, "new_password": password})
+
+    # The event source mapping
+
+    def records(self):
+        """Returns the records of the outbox's stream, as Lambda would deliver them."""
+        streams, position = self.stack.client("dynamodbstreams"), self.stack.mapping["StartingPosition"]
+        found = []
+        for shard in self.shards():
+            iterator = streams.get_shard_iterator(
+                StreamArn=self.stream, ShardId=shard["ShardId"], ShardIteratorType=position
+            )["ShardIterator"]
+            found += streams.get_records(ShardIterator=iterator)["Records"]
+        return json.loads(json.dumps(found, default=lambda time: time.timestamp()))
+
+    def shards(self):
+        streams = self.stack.client("dynamodbstreams")
+        return streams.describe_stream(StreamArn=self.stream)["StreamDescription"]["Shards"]
+
+    def is_wanted(self, record):
+        """Returns whether the mapping's filter passes the record.
+
+        moto writes two records for a new row, the first without its attributes."""
+        patterns = [one["Pattern"] for one in self.stack.mapping["FilterCriteria"]["Filters"]]
+        return any(EventPattern.load(pattern).matches_event(record) for pattern in patterns)
+
+    def deliver(self):
+        """Sends the new records to the mailer, by the mapping's filter and batch size.
+
+        Returns whether the mailer succeeded. The records that it reports as failed stay new."""
+        records = self.records()
+        while self.delivered < len(records):
+            batch = records[self.delivered :][: self.stack.mapping["BatchSize"]]
+            wanted = [record for record in batch if self.is_wanted(record)]
+            failures = self.mailer.invoke({"Records": wanted})["batchItemFailures"] if wanted else []
+            if failures:
+                numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
+                self.delivered += numbers.index(failures[0]["itemIdentifier"])
+                return False
+            self.delivered += len(batch)
+        return True
+
+    def give_up(self):
+        """Puts the new records into the dead-letter queue as Lambda does. Returns them and the message."""
+        given_up = [record for record in self.records()[self.delivered :] if self.is_wanted(record)]
+        self.delivered = len(self.records())
+        batch = {
+            "shardId": self.shards()[0]["ShardId"],
+            "startSequenceNumber": given_up[0]["dynamodb"]["SequenceNumber"],
+            "endSequenceNumber": given_up[-1]["dynamodb"]["SequenceNumber"],
+            "approximateArrivalOfFirstRecord": "2026-01-05T09:30:12Z",
+            "approximateArrivalOfLastRecord": "2026-01-05T09:30:12Z",
+            "batchSize": len(given_up),
+            "streamArn": self.stream,
+        }
+        context = {"condition": "RecordAgeExceeded"}
+        message = {"requestContext": context, "version": "1.0", "DDBStreamBatchInfo": batch}
+        self.put_unsent(message)
+        return given_up, message
+
+    def put_unsent(self, message):
+        queue = self.stack.names["UnsentMailQueue"]
+        self.stack.client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(message))
+
+    # SES, the users table and the operator
+
+    def emails(self):
+        """Returns the emails in moto's SES, oldest first."""
+        return ses_backends[ACCOUNT][REGION].sent_messages
+
+    def tokens(self):
+        """Returns the tokens in these emails, oldest first."""
+        link = re.compile(r"https://[^\s\"]+" + re.escape(CHANGE) + r"#email=[^\"]+&token=([A-Za-z0-9_-]{43})\b")
+        found = [link.search(html.unescape(email.body)) for email in self.emails()]
+        return [one[1] for one in found if one]
+
+    def add_user(self):
+        row = {
+            "id": {"S": "u-1"},
+            "email": {"S": ADDRESS.lower()},
+            "mail_to": {"S": ADDRESS},
+            "user_id": {"S": "u-1"},
+        }
+        self.stack.client("dynamodb").put_item(TableName=self.users_table, Item=row)
+
+    def user(self):
+        return self.stack.client("dynamodb").get_item(TableName=self.users_table, Key=self.user_key)["Item"]
+
+    def unsent(self, command, endpoint=None):
+        """Returns the exit status of `unsent`, the operator's command, and the states that it prints."""
+        environment = {**os.environ, "AWS_ENDPOINT_URL": endpoint or self.stack.url}
+        command = ["target/debug/local", "unsent", command, "--stack", "rehearsal", "--output", "json"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
+        return done.returncode, sorted(line["state"] for line in json.loads(done.stdout or b"[]"))

@@ -1,0 +1,312 @@
+"""What the linters do not check in template.yaml: the values that parameters accept and refuse, the
+result of SAM's transformation, the alarms and the dashboard."""
+
+import json
+import re
+import subprocess
+
+import pytest
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+import template
+from template import ROOT
+
+PARAMETERS, RULES = template.load()["Parameters"], template.load()["Rules"]
+REQUIRED = {"MailFrom": "no-reply@example.com"}
+DOMAIN = {
+    "DomainName": "account.example.com",
+    "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0000",
+}
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
+
+VALID = {
+    "sender only": {},
+    "domain": DOMAIN,
+    "domain with its zone": DOMAIN | {"HostedZoneId": "Z0123456789ABC"},
+    "existing table": {"UsersTableName": "people", "UsersEmailIndex": "by-mail", "UsersEmailAttribute": "mail"},
+    "new identity": {"NewSesIdentity": "example.com", "MailReplyTo": "Help <help@example.com>"},
+    "existing identity and configuration set": {"SesIdentity": "example.com", "SesConfigurationSet": "ours"},
+    "canary and concurrency limits": {
+        "Deployment": "Canary10Percent5Minutes",
+        "RequestConcurrency": "50",
+        "ConfirmConcurrency": "20",
+        "MailerConcurrency": "5",
+    },
+    "alarms by email": {"AlarmEmail": "ops@example.com", "LogRetentionDays": "365"},
+    "alarms to a topic": {"AlarmTopicArn": TOPIC},
+}
+
+# Values that must be refused before anything is created.
+INVALID = {
+    "MailFrom": ["", "nobody", "a@b", "Name no-reply@example.com", "a@example.com, b@example.com"],
+    "MailReplyTo": ["nobody", "<a@example.com"],
+    "NewSesIdentity": ["example", "a@example.com", "https://example.com"],
+    "UsersTableName": ["us", "arn:aws:dynamodb:eu-central-1:123456789012:table/users", "my users"],
+    "UsersEmailAttribute": ["", "e mail"],
+    "UsersEmailIndex": ["by mail", "x"],
+    "SupportUrl": ["http://example.com", "example.com"],
+    "BrandColor": ["blue", "#fff"],
+    "LogoUrl": ["http://example.com/a.png", "data:text/html,x", "https://" + "x" * 2048],
+    "ResetUrl": ["http://example.com/", "https://example.com/#x"],
+    "TokenTtlHours": ["0", "25", "1.5", "day"],
+    "ClientLimit": ["0", "1000001"],
+    "ClientWindowSeconds": ["0", "86401"],
+    "AccountCooldownSeconds": ["-1", "3601"],
+    "AccountLimitPerHour": ["0", "101"],
+    "CorsOrigins": ["*", "https://a.example/", "app.example.com"],
+    "PasswordMinLength": ["7", "65"],
+    "PasswordMinScore": ["-1", "5"],
+    "PwnedPasswordsUrl": ["http://example.com/"],
+    "PasswordHashFormat": ["bcrypt"],
+    "Argon2MemoryKib": ["7167", "524289"],
+    "Argon2Iterations": ["0", "101"],
+    "Argon2Parallelism": ["0", "17"],
+    "DomainName": ["example", "https://account.example.com"],
+    "CertificateArn": ["certificate", "arn:aws:iam::123456789012:server-certificate/x"],
+    "HostedZoneId": ["/hostedzone/Z1"],
+    "ApiRateLimit": ["0"],
+    "ApiBurstLimit": ["0", "5001"],
+    "Architecture": ["x86"],
+    "Deployment": ["Canary"],
+    "RequestConcurrency": ["-1", ""],
+    "LogLevel": ["WARN"],
+    "LogRetentionDays": ["2"],
+    "LogKmsKeyArn": ["alias/logs"],
+    "AlarmTopicArn": ["ops"],
+    "AlarmEmail": ["ops"],
+    "LimitedRequestsAlarm": ["0"],
+}
+
+# Combinations that must be refused, each with the rule that refuses it.
+INVALID_TOGETHER = [
+    ("DomainAndCertificate", {"DomainName": "account.example.com"}),
+    ("DomainAndCertificate", {"CertificateArn": DOMAIN["CertificateArn"]}),
+    ("DomainAndCertificate", {"HostedZoneId": "Z0123456789ABC"}),
+    ("IndexOfAnExistingTable", {"UsersEmailIndex": "by-mail"}),
+    ("IndexOfAnExistingTable", {"UsersEmailAttribute": "mail"}),
+    ("EmailOfOwnTopic", {"AlarmEmail": "ops@example.com", "AlarmTopicArn": TOPIC}),
+]
+
+# The key of each table. A table with another logical name or key would be another table.
+KEYS = {"UsersTable": "email", "TokensTable": "token_digest", "OutboxTable": "id"}
+
+ALARMS = template.resources("AWS::CloudWatch::Alarm")
+RUNBOOK = (ROOT / "docs/operate.md").read_text()
+
+
+# Parameters
+
+
+def accepts(parameter, value):
+    """Returns whether CloudFormation accepts the value, judging by the parameter's properties."""
+    allowed = [str(choice) for choice in parameter.get("AllowedValues", [value])]
+    fits = value in allowed and len(value) <= parameter.get("MaxLength", 4096)
+    if parameter["Type"] == "Number":
+        if not re.fullmatch(r"-?[0-9]+", value):
+            return False
+        return fits and parameter.get("MinValue", int(value)) <= int(value) <= parameter.get("MaxValue", int(value))
+    return fits and re.fullmatch(parameter.get("AllowedPattern", r"[\s\S]*"), value) is not None
+
+
+def evaluate(condition, values):
+    """Evaluates a condition of the template."""
+    [(function, arguments)] = condition.items()
+    if function == "Ref":
+        return values[arguments]
+    arguments = [evaluate(part, values) if isinstance(part, dict) else part for part in arguments]
+    return {
+        "Fn::Equals": lambda: arguments[0] == arguments[1],
+        "Fn::Not": lambda: not arguments[0],
+        "Fn::And": lambda: all(arguments),
+        "Fn::Or": lambda: any(arguments),
+    }[function]()
+
+
+def broken_rules(values):
+    return [
+        name
+        for name, rule in RULES.items()
+        if evaluate(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}), values)
+        and not all(evaluate(assertion["Assert"], values) for assertion in rule["Assertions"])
+    ]
+
+
+def values_with(chosen):
+    """Returns the values of all parameters: the defaults, except for those chosen."""
+    defaults = {name: str(parameter.get("Default", "")) for name, parameter in PARAMETERS.items()}
+    return defaults | REQUIRED | chosen
+
+
+def test_each_parameter_is_in_exactly_one_group():
+    groups = template.load()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_has_a_description(name):
+    assert PARAMETERS[name].get("Description")
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_parameter_has_a_default_unless_it_is_required(name):
+    assert ("Default" in PARAMETERS[name]) != (name in REQUIRED)
+
+
+@pytest.mark.parametrize("chosen", VALID.values(), ids=VALID)
+def test_valid_values_are_accepted(chosen):
+    values = values_with(chosen)
+    assert [name for name, value in values.items() if not accepts(PARAMETERS[name], value)] == []
+    assert broken_rules(values) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [pytest.param(name, value, id=f"{name}={value[:40]}") for name, values in INVALID.items() for value in values],
+)
+def test_an_invalid_value_is_refused(name, value):
+    assert not accepts(PARAMETERS[name], value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen"), INVALID_TOGETHER, ids=lambda part: "+".join(part) if isinstance(part, dict) else part
+)
+def test_an_invalid_combination_is_refused(rule, chosen):
+    assert broken_rules(values_with(chosen)) == [rule]
+
+
+# The result of SAM's transformation
+
+
+@pytest.fixture(scope="module", params=["AllAtOnce", "Canary10Percent5Minutes"])
+def transformed(request):
+    return template.transformed(values_with({"Deployment": request.param}))
+
+
+def tables(stack):
+    return {name: one for name, one in stack["Resources"].items() if one["Type"] == "AWS::DynamoDB::Table"}
+
+
+def properties_that_replace_a_table():
+    """Returns the properties whose change makes CloudFormation replace a table."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", "AWS::DynamoDB::Table").schema
+    pointers = schema["createOnlyProperties"] + schema["conditionalCreateOnlyProperties"]
+    return {pointer.split("/")[2] for pointer in pointers} | {"AttributeDefinitions"}
+
+
+def test_tables_keep_their_names_and_keys(transformed):
+    keys = {
+        name: [part["AttributeName"] for part in table["Properties"]["KeySchema"]]
+        for name, table in tables(transformed).items()
+    }
+    assert keys == {name: [key] for name, key in KEYS.items()}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_no_parameter_can_replace_a_table(transformed, name):
+    properties = tables(transformed)[name]["Properties"]
+    fixed = {key: properties[key] for key in properties_that_replace_a_table() & properties.keys()}
+    assert "TableName" not in fixed
+    assert '"Ref"' not in json.dumps(fixed)
+    assert "Fn::" not in json.dumps(fixed)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_table_has_explicit_deletion_policies(transformed, name):
+    assert {"DeletionPolicy", "UpdateReplacePolicy"} <= tables(transformed)[name].keys()
+
+
+@pytest.mark.parametrize("policy", ["DeletionPolicy", "UpdateReplacePolicy"])
+def test_users_outlive_the_stack(transformed, policy):
+    assert tables(transformed)["UsersTable"][policy] == "Retain"
+
+
+def test_the_transformed_template_passes_cfn_lint(transformed, tmp_path):
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(transformed))
+    # W2001, an unused parameter: SAM replaces Deployment by its value.
+    subprocess.run(["cfn-lint", "--ignore-checks", "W2001", "--", file], check=True)
+
+
+# The stream filter
+
+
+def outbox_kinds():
+    """Returns the kinds of outbox rows, read from the Rust code."""
+    code = (ROOT / "shared/rules/src/recovery.rs").read_text()
+    kinds = re.search(r"^impl EmailKind \{.*?^\}", code, re.DOTALL | re.MULTILINE)[0]
+    return set(re.findall(r'Self::\w+ => "(\w+)"', kinds))
+
+
+def test_the_stream_filter_passes_new_images_of_every_kind():
+    mapping = template.load()["Resources"]["OutboxMapping"]["Properties"]
+    [pattern] = [json.loads(one["Pattern"]) for one in mapping["FilterCriteria"]["Filters"]]
+    # Not REMOVE, which is how TTL's deletions arrive.
+    assert pattern["eventName"] == ["INSERT", "MODIFY"]
+    kinds = pattern["dynamodb"]["NewImage"]["kind"]["S"]
+    assert sorted(kinds) == sorted(outbox_kinds())
+
+
+# Alarms, dashboard and runbook
+
+
+def metrics():
+    """Returns the names of the metrics by their variants, read from the Rust code."""
+    code = (ROOT / "shared/aws/src/metrics.rs").read_text()
+    declared = re.search(r"^metrics! \{.*?^\}", code, re.DOTALL | re.MULTILINE)[0]
+    return dict(re.findall(r'^    (\w+) = "(\w+)",$', declared, re.MULTILINE))
+
+
+METRICS = metrics()
+METRIC_NAMES = set(METRICS.values())
+
+
+def own_metrics(alarm):
+    """Returns the names of the project's own metrics that an alarm watches."""
+    properties = alarm["Properties"]
+    measured = [query["MetricStat"]["Metric"] for query in properties.get("Metrics", []) if "MetricStat" in query]
+    return {metric["MetricName"] for metric in measured or [properties] if metric["Namespace"] == "AccountRecovery"}
+
+
+def dashboard():
+    return template.load()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_names_a_section_of_the_runbook(name):
+    description = ALARMS[name]["Properties"]["AlarmDescription"]
+    section = re.search(r"See docs/operate.md, (.*)\.$", description)[1]
+    assert section in re.findall("^## (.*)$", RUNBOOK, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_the_runbook_names_an_alarm(name):
+    assert re.search(rf"\b{name}\b", RUNBOOK)
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_the_functions_count_the_metrics_of_an_alarm(name):
+    assert own_metrics(ALARMS[name]) <= METRIC_NAMES
+
+
+@pytest.mark.parametrize("variant", METRICS)
+def test_a_function_counts_a_metric(variant):
+    code = "".join(path.read_text() for path in ROOT.glob("functions/*/src/**/*.rs"))
+    assert re.search(rf"\bMetric::{variant}\b", code)
+
+
+def test_the_dashboard_is_json():
+    json.loads(dashboard())
+
+
+def test_the_dashboard_shows_every_alarm():
+    assert set(re.findall(r"\$\{(\w+)\.Arn\}", dashboard())) == ALARMS.keys()
+
+
+def test_the_functions_count_every_metric_on_the_dashboard():
+    shown = set(re.findall(r'"([a-z]+_[a-z_]+|requests|resets)"', dashboard()))
+    assert shown
+    assert shown <= METRIC_NAMES
+
+
+def test_the_runbook_explains_every_metric():
+    assert set(re.findall("`([a-z_]+)`", RUNBOOK)) >= METRIC_NAMES
