@@ -9,7 +9,7 @@ use rules::environment::{Environment, SettingError};
 use tokio::sync::oneshot;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::Password;
+use crate::password::Password;
 
 /// Bytes of salt in a stored hash (RFC 9106 §3.1 recommends 16).
 const SALT_BYTES: usize = 16;

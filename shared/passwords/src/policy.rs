@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 use zxcvbn::zxcvbn;
 
-use crate::Password;
+use crate::password::Password;
 
 /// Maximum number of characters that are scored: zxcvbn takes quadratic time.
 const MAX_SCORED_CHARS: usize = 48;

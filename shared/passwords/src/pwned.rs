@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use rules::hex;
 
-use crate::Password;
+use crate::password::Password;
 
 /// Hexadecimal digits of the hash that are sent.
 const PREFIX_DIGITS: usize = 5;

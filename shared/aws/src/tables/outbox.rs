@@ -11,11 +11,10 @@ use rules::{
 use serde_json::Value;
 
 use super::{
-    Item,
-    attributes::{get_number, get_string, get_time, millis, number, string},
-    is_applied,
+    attributes::{Item, get_number, get_string, get_time, millis, number, string},
+    conditional_write::is_applied,
 };
-use crate::AwsError;
+use crate::sdk::AwsError;
 
 /// How long a row is kept after it was needed: as long as the stream keeps its record.
 const RETENTION: TimeDelta = TimeDelta::hours(24);

@@ -12,11 +12,13 @@ use chrono::{DateTime, Utc};
 use rules::{hex, token::TokenDigest};
 
 use super::{
-    Item, Outbox, TableNames, TokenRow, UsersTable,
-    attributes::{millis, number, string},
+    attributes::{Item, millis, number, string},
+    names::{TableNames, UsersTable},
+    outbox::Outbox,
+    tokens::TokenRow,
     user::IS_ACTIVE,
 };
-use crate::AwsError;
+use crate::sdk::AwsError;
 
 /// Attempts at a transaction that conflicts with another one.
 const ATTEMPTS: u32 = 6;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::Item;
+use super::attributes::Item;
 
 /// The primary key of a user's row. Its `Debug` is redacted, because a key may be an address.
 #[derive(Clone, PartialEq)]

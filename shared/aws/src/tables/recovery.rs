@@ -5,10 +5,7 @@ use rules::recovery::{
     DeliveryOutcome, DeliveryState, EmailId, EmailKind, Recovery, SentEmail, Suppression,
 };
 
-use super::{
-    Item,
-    attributes::{get_number, get_string, get_time, millis, string},
-};
+use super::attributes::{Item, get_number, get_string, get_time, millis, string};
 
 /// Reads the recovery state from a user's row.
 pub(super) fn from_item(item: &Item) -> Recovery {

@@ -5,10 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rules::{address::EmailAddress, token::TokenDigest};
 
 use super::{
-    Item, PrimaryKey,
-    attributes::{get_number, get_string, get_time, millis, number, string},
+    attributes::{Item, get_number, get_string, get_time, millis, number, string},
+    primary_key::PrimaryKey,
 };
-use crate::AwsError;
+use crate::sdk::AwsError;
 
 /// A row of the tokens table, without its key.
 #[derive(Debug, Clone)]

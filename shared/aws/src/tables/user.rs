@@ -8,8 +8,9 @@ use rules::{
 };
 
 use super::{
-    Item, PrimaryKey, UsersTable,
-    attributes::{get_bool, get_number, get_string, get_time, millis, number, string},
+    attributes::{Item, get_bool, get_number, get_string, get_time, millis, number, string},
+    names::UsersTable,
+    primary_key::PrimaryKey,
     recovery,
 };
 

@@ -14,12 +14,14 @@ use rules::{
 use tokio::sync::OnceCell;
 
 use super::{
-    Item, PrimaryKey, User, UsersTable,
-    attributes::{get_string, number, string},
-    is_applied, recovery,
-    user::IS_ACTIVE,
+    attributes::{Item, get_string, number, string},
+    conditional_write::is_applied,
+    names::UsersTable,
+    primary_key::PrimaryKey,
+    recovery,
+    user::{IS_ACTIVE, User},
 };
-use crate::AwsError;
+use crate::sdk::AwsError;
 
 /// Attempts at a write whose row other writers keep changing.
 const WRITE_ATTEMPTS: usize = 3;
