@@ -10,6 +10,8 @@ mod sender;
 mod ses_event;
 pub mod settings;
 
+use std::time::Duration;
+
 use aws::{
     AwsError, DynamoDb, SdkConfig,
     metrics::{Metric, count},
@@ -17,6 +19,7 @@ use aws::{
 };
 use chrono::{DateTime, Utc};
 use content::email::{self, Email, EmailContext};
+use lambda_runtime::{Error, LambdaEvent};
 use rand::TryCryptoRng;
 use rules::{
     environment::Environment,
@@ -138,6 +141,25 @@ impl App {
             sender: Sender::new(&settings, aws, env),
             settings,
         }
+    }
+
+    /// Handles one invocation and returns its response.
+    pub async fn handle<R: TryCryptoRng>(
+        &self,
+        event: LambdaEvent<Value>,
+        now: DateTime<Utc>,
+        rng: &mut R,
+    ) -> Result<Value, Error> {
+        let half_time = half_time(event.context.deadline, now);
+        Ok(match Event::read(event.payload)? {
+            Event::Outbox(batch) => {
+                serde_json::to_value(self.handle_batch(batch, now, half_time, rng).await)?
+            }
+            Event::Ses(event) => {
+                self.handle_ses_event(&event).await?;
+                Value::Null
+            }
+        })
     }
 
     /// Handles a batch. After `half_time`, if given, the remaining records are handed back instead
@@ -334,6 +356,14 @@ impl App {
             locales: [user.locale.as_deref(), row.locale.as_deref()],
         }
     }
+}
+
+/// Returns the moment at which half of the invocation's time has passed; `None` if Lambda set no
+/// deadline.
+fn half_time(deadline_millis: u64, now: DateTime<Utc>) -> Option<Instant> {
+    let now_millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+    let remaining = deadline_millis.saturating_sub(now_millis);
+    (remaining > 0).then(|| Instant::now() + Duration::from_millis(remaining / 2))
 }
 
 fn failures(records: &[Value]) -> BatchResponse {
