@@ -1,5 +1,4 @@
-//! An AWS that gives the same answers whatever it is asked, so that all that is measured is the
-//! function's own.
+//! An AWS whose responses are always the same, so only the function's own work is measured.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -25,63 +24,63 @@ const TOKEN: &str = r#"{"Item":{
 const SENT: &str =
     r#"{"MessageId":"0100019b8f3c2d1a-1f2c3d4e-5f60-7182-93a4-b5c6d7e8f901-000000"}"#;
 
-/// DynamoDB and SES in one, over HTTP and over HTTPS.
+/// DynamoDB and SES in one server, over HTTP and HTTPS.
 pub struct CannedAws {
     http_port: u16,
     https_port: u16,
 }
 
 impl CannedAws {
-    /// Starts it on two free ports.
+    /// Starts the server on two free ports.
     #[must_use]
     pub fn start() -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(tls()));
         let secure = async move |stream: TcpStream| acceptor.accept(stream).await.ok();
         Self {
-            http_port: crate::serve(async |stream| Some(stream), answer),
-            https_port: crate::serve(secure, answer),
+            http_port: crate::serve(async |stream| Some(stream), respond),
+            https_port: crate::serve(secure, respond),
         }
     }
 
-    /// Its address in plain text.
+    /// Returns the HTTP address.
     #[must_use]
     pub fn http_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http_port)
     }
 
-    /// Its address over TLS 1.3, with a certificate that [`root_file`]'s root vouches for and
-    /// nobody else.
+    /// Returns the HTTPS address. Its certificate is valid only for clients that trust
+    /// [`root_file`].
     #[must_use]
     pub fn https_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.https_port)
     }
 }
 
-/// The root certificate behind [`CannedAws::https_url`].
+/// Returns the path of the root certificate for [`CannedAws::https_url`].
 #[must_use]
 pub fn root_file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tls/root.pem")
 }
 
-/// TLS as AWS's endpoints speak it: version 1.3, a chain of two certificates below the root, keys
-/// of RSA-2048.
+/// Configures TLS like AWS's endpoints: version 1.3, two certificates below the root, RSA-2048
+/// keys.
 fn tls() -> ServerConfig {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(CHAIN).collect();
     let key = PrivateKeyDer::from_pem_slice(KEY).expect("a key");
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
-        .expect("ring has its ciphers")
+        .expect("ring supports TLS 1.3")
         .with_no_client_auth()
         .with_single_cert(chain.expect("certificates"), key)
-        .expect("the key is the leaf's")
+        .expect("the key of the leaf")
 }
 
-async fn answer(request: Request<Bytes>) -> Response<Bytes> {
+async fn respond(request: Request<Bytes>) -> Response<Bytes> {
     let operation = request
         .headers()
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok()?.rsplit('.').next());
-    let is_about = |table: &[u8]| {
+    let names = |table: &[u8]| {
         request
             .body()
             .windows(table.len())
@@ -89,7 +88,7 @@ async fn answer(request: Request<Bytes>) -> Response<Bytes> {
     };
     let (content_type, body) = match operation {
         None => ("application/json", SENT),
-        Some("GetItem") if is_about(b"\"tokens\"") => ("application/x-amz-json-1.0", TOKEN),
+        Some("GetItem") if names(b"\"tokens\"") => ("application/x-amz-json-1.0", TOKEN),
         Some("GetItem") => ("application/x-amz-json-1.0", USER),
         Some(_) => ("application/x-amz-json-1.0", "{}"),
     };

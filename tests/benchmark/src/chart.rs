@@ -1,5 +1,4 @@
-//! A bar chart in SVG, on a logarithmic scale: what is a hundred times as slow is not a hundred
-//! times as long.
+//! A bar chart in SVG. Its scale is logarithmic, because times differ by a factor of a hundred.
 
 use std::fmt::Write;
 
@@ -18,13 +17,13 @@ const SHOWN: [&str; 9] = [
 ];
 const LINE: usize = 34;
 const TOP: usize = 44;
-/// Where bars begin, and how long ten times as much is.
+/// Left end of the bars, and the length of a factor of ten.
 const LEFT: f64 = 250.0;
 const DECADE: f64 = 105.0;
-/// What a bar without length stands for, in milliseconds.
-const LEAST_MS: f64 = 0.01;
+/// Time shown as a bar of length 0, in milliseconds.
+const MIN_MS: f64 = 0.01;
 
-/// The chart of the subjects over HTTPS.
+/// Draws the chart.
 pub(crate) fn draw(rows: &[Row]) -> String {
     let shown: Vec<&Row> = SHOWN
         .iter()
@@ -34,7 +33,7 @@ pub(crate) fn draw(rows: &[Row]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 800 {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"800\" height=\"{height}\" fill=\"#fff\"/>\n\
-         <text x=\"10\" y=\"24\"><tspan fill=\"#1d4ed8\">■</tspan> cold start to first answer, least of all rounds \
+         <text x=\"10\" y=\"24\"><tspan fill=\"#1d4ed8\">■</tspan> cold start to first response, minimum \
          <tspan fill=\"#0b7a5c\">■</tspan> warm invocation, median; milliseconds, logarithmic</text>\n"
     );
     for (index, row) in shown.into_iter().enumerate() {
@@ -47,7 +46,7 @@ pub(crate) fn draw(rows: &[Row]) -> String {
 }
 
 fn bar(svg: &mut String, y: usize, color: &str, ms: f64) {
-    let width = (ms / LEAST_MS).log10().max(0.0) * DECADE;
+    let width = (ms / MIN_MS).log10().max(0.0) * DECADE;
     let _ = writeln!(
         svg,
         "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.0}\" height=\"12\" fill=\"{color}\"/>\

@@ -1,5 +1,5 @@
-//! Instructions by callgrind: they are the same in every run to a fraction of a percent, on a
-//! busy machine too, so that a growth of them can fail a build.
+//! Instruction counts by callgrind. They vary by a fraction of a percent between runs, even on a
+//! busy machine, so growth can fail a build.
 
 use std::{
     collections::BTreeMap,
@@ -15,21 +15,21 @@ use benchmark::{
     subjects::{self, Subject},
 };
 
-/// How many invocations the warm figure is the mean of.
+/// Invocations that the warm count is the mean of.
 const WARM: u64 = 20;
-/// By how much a figure may be over its baseline, in percent.
+/// Growth over the baseline that is tolerated, in percent.
 const ALLOWED_PERCENT: u64 = 3;
 
-/// Figures by name, such as `request https cold`.
+/// Instruction counts by name, such as `request https cold`.
 pub(crate) type Counts = BTreeMap<String, u64>;
 
-/// Counts the instructions of the binaries in `bootstraps`: from the start to the wait for the
-/// first event (init), with the first event (cold), and for one event more (warm).
+/// Counts the instructions of the binaries in `bootstraps`: from the start until the first event is
+/// requested (init), the same plus the first event (cold), and for each further event (warm).
 pub(crate) fn count(bootstraps: &Path) -> Counts {
     let (lambda, aws) = (Lambda::start(), CannedAws::start());
     let mut counts = Counts::new();
     for mut subject in subjects::functions(bootstraps, &aws) {
-        // A hash of the smallest size: else nothing but the hash would be seen.
+        // The smallest hash. The default one would hide all other changes.
         for (name, value) in [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")] {
             subject
                 .environment
@@ -63,43 +63,41 @@ fn run(lambda: &Lambda, subject: &Subject, events: u64) -> u64 {
     let process = Process::start(&command, &environment, &lambda.address());
     lambda.wait_for_next();
     for _ in 0..events {
-        let (_, answer) = lambda.invoke(&subject.event);
-        subject.check(&answer);
+        let (_, response) = lambda.invoke(&subject.event);
+        subject.check(&response);
         lambda.wait_for_next();
     }
-    // What `confirm` prepares beside.
-    process.settle();
-    process.end();
-    let text = fs::read_to_string(&profile).expect("valgrind writes a profile as it ends");
-    fs::remove_file(&profile).expect("it is there");
+    // `confirm` fills its dictionaries on another thread.
+    process.wait_until_idle();
+    process.stop();
+    let text = fs::read_to_string(&profile).expect("a profile by valgrind");
+    fs::remove_file(&profile).expect("a profile to remove");
     let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
     total
         .and_then(|total| total.trim().parse().ok())
-        .expect("a profile has a total")
+        .expect("a total in the profile")
 }
 
-/// Prints `counts` beside those of the `baseline`; fails where one has grown.
+/// Prints `counts` next to the `baseline`. Fails if one has grown or their names differ.
 pub(crate) fn compare(counts: &Counts, baseline: &Path) -> ExitCode {
     let text = fs::read_to_string(baseline)
         .unwrap_or_else(|error| panic!("{}: {error}", baseline.display()));
     let before: Counts = serde_json::from_str(&text).expect("names and numbers");
     let mut has_grown = !before.keys().eq(counts.keys());
     if has_grown {
-        println!("the baseline is of other figures than these");
+        println!("the baseline has other names than these counts");
     }
     for (name, count) in counts {
-        let allowed = before
-            .get(name)
-            .map_or(0, |before| before + before * ALLOWED_PERCENT / 100);
-        let known = before.get(name).copied().unwrap_or(0);
-        let mark = if *count > allowed { "GROWN" } else { "" };
-        println!("{name:<20} {count:>10} before {known:>10} {mark}");
-        has_grown |= *count > allowed;
+        let before = before.get(name).copied().unwrap_or(0);
+        let is_over = *count > before + before * ALLOWED_PERCENT / 100;
+        let mark = if is_over { "GROWN" } else { "" };
+        println!("{name:<20} {count:>10} before {before:>10} {mark}");
+        has_grown |= is_over;
     }
     if has_grown {
         println!(
-            "Instructions have grown by more than {ALLOWED_PERCENT} %. Take back what costs them, or, where \
-             it is worth them, make them the baseline with\n\
+            "Instructions have grown by more than {ALLOWED_PERCENT}%. Undo the change that costs them or, \
+             if it is worth them, store a new baseline:\n\
              cargo run -p benchmark -- baseline FOLDER"
         );
         return ExitCode::FAILURE;
@@ -107,10 +105,10 @@ pub(crate) fn compare(counts: &Counts, baseline: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Makes `counts` the `baseline`.
-pub(crate) fn keep(counts: &Counts, baseline: &Path) -> ExitCode {
+/// Stores `counts` as the `baseline`.
+pub(crate) fn store(counts: &Counts, baseline: &Path) -> ExitCode {
     let text = serde_json::to_string_pretty(counts).expect("names and numbers");
-    fs::write(baseline, text + "\n").expect("the folder is there");
+    fs::write(baseline, text + "\n").expect("a writable file");
     for (name, count) in counts {
         println!("{name:<20} {count:>10}");
     }

@@ -1,14 +1,14 @@
-//! What the benchmark plays around a function: Lambda's Runtime API and an AWS whose answers are
-//! always the same. And [`bare`], the least that a function can be.
+//! The world around a measured function: Lambda's Runtime API, and an AWS that always responds
+//! the same. [`floor`] is the least that a function can be.
 
 pub mod aws;
-pub mod bare;
+pub mod floor;
 pub mod lambda;
 pub mod process;
 pub mod statistics;
 pub mod subjects;
 
-use std::{convert::Infallible, future::Future, net::Ipv4Addr, thread};
+use std::{convert::Infallible, env, future::Future, net::Ipv4Addr, thread};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -25,34 +25,34 @@ use tokio::{
 #[must_use]
 pub fn arguments() -> Vec<String> {
     let is_given = |argument: &String| argument != "--bench";
-    std::env::args().skip(1).filter(is_given).collect()
+    env::args().skip(1).filter(is_given).collect()
 }
 
-/// Serves on a free port of the loopback address, on a thread of its own that ends with the
-/// process; the port. `secure` makes of each connection what is spoken HTTP on.
-fn serve<S, C, F>(
+/// Serves HTTP on a free loopback port, on a thread that lives as long as the process, and
+/// returns the port. `secure` wraps each connection, for TLS.
+fn serve<S, R, F>(
     secure: impl AsyncFn(tokio::net::TcpStream) -> Option<S> + Clone + Send + 'static,
-    answer: C,
+    respond: R,
 ) -> u16
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    C: Fn(Request<Bytes>) -> F + Clone + Send + 'static,
+    R: Fn(Request<Bytes>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Bytes>> + 'static,
 {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    let port = listener.local_addr().expect("it is bound").port();
-    listener.set_nonblocking(true).expect("a listener takes it");
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let port = listener.local_addr().expect("a bound socket").port();
+    listener.set_nonblocking(true).expect("a socket");
     thread::spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build();
         let tasks = tokio::task::LocalSet::new();
         let accept = async move {
-            let listener = TcpListener::from_std(listener).expect("it does not block");
+            let listener = TcpListener::from_std(listener).expect("a non-blocking socket");
             while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).expect("a connection takes it");
-                let (secure, answer) = (secure.clone(), answer.clone());
+                stream.set_nodelay(true).expect("a socket");
+                let (secure, respond) = (secure.clone(), respond.clone());
                 tokio::task::spawn_local(async move {
                     if let Some(stream) = secure(stream).await {
-                        converse(stream, answer).await;
+                        serve_connection(stream, respond).await;
                     }
                 });
             }
@@ -62,15 +62,14 @@ where
     port
 }
 
-/// Answers what comes over one connection until it ends.
-async fn converse<S, C, F>(stream: S, answer: C)
+async fn serve_connection<S, R, F>(stream: S, respond: R)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
-    C: Fn(Request<Bytes>) -> F + Clone,
+    R: Fn(Request<Bytes>) -> F + Clone,
     F: Future<Output = Response<Bytes>>,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer.clone();
+        let respond = respond.clone();
         async move {
             let (parts, body) = request.into_parts();
             let body = body
@@ -78,10 +77,10 @@ where
                 .await
                 .map(http_body_util::Collected::to_bytes);
             let request = Request::from_parts(parts, body.unwrap_or_default());
-            Ok::<_, Infallible>(answer(request).await.map(Full::new))
+            Ok::<_, Infallible>(respond(request).await.map(Full::new))
         }
     });
-    // A function that was stopped ends its connections in the middle.
+    // A stopped function cuts its connections off.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;

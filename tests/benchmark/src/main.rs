@@ -1,4 +1,4 @@
-//! How fast the functions are. See docs/performance.md.
+//! Measures how fast the functions are. See docs/performance.md.
 
 mod chart;
 mod instructions;
@@ -13,9 +13,9 @@ use std::{
 
 const USAGE: &str = "Usage: cargo run --release -p benchmark -- COMMAND [FOLDER]
 
-  time      measure time and memory, beside peers and floors
+  time      measure time and memory of functions, peers and floors
   count     count instructions and compare them with the baseline
-  baseline  count instructions and make them the baseline
+  baseline  count instructions and store them as the baseline
 
 FOLDER holds the functions' release binaries: target/release, where
 `cargo build --release -p request -p confirm -p mailer` puts them, or .aws-sam/build.";
@@ -29,12 +29,12 @@ fn main() -> ExitCode {
     let baseline = root.join("tests/benchmark/instructions.json");
     match arguments.first().map(String::as_str) {
         Some("time") => {
-            let measured = time::measure(&folder);
-            report::write(&measured, &root.join("docs"));
+            let measurements = time::measure(&folder);
+            report::write(&measurements, &root.join("docs"));
             ExitCode::SUCCESS
         }
         Some("count") => instructions::compare(&instructions::count(&folder), &baseline),
-        Some("baseline") => instructions::keep(&instructions::count(&folder), &baseline),
+        Some("baseline") => instructions::store(&instructions::count(&folder), &baseline),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! A function's process, started as Lambda starts it, and what it has cost.
+//! A function's process, started as Lambda starts it, and its CPU time and memory.
 
 use std::{
     collections::BTreeMap,
@@ -8,18 +8,18 @@ use std::{
     time::Duration,
 };
 
-/// How long all threads have to stand still to be done.
-const STILL: Duration = Duration::from_millis(300);
+/// A process whose CPU time does not change for this long is idle.
+const IDLE: Duration = Duration::from_millis(300);
 
-/// A running function. It ends with the value.
+/// A running function. Dropping the value kills it.
 pub struct Process(Child);
 
 impl Process {
-    /// Starts `command` with nothing in its environment but `environment` and what Lambda sets.
+    /// Starts `command`. Its environment has only `environment` and the variables that Lambda sets.
     ///
     /// # Panics
     ///
-    /// Where there is no such program.
+    /// If the program does not start.
     #[must_use]
     pub fn start(command: &[String], environment: &BTreeMap<String, String>, api: &str) -> Self {
         let lambda = [
@@ -59,10 +59,10 @@ impl Process {
         Self(child.unwrap_or_else(|error| panic!("{} does not start: {error}", command[0])))
     }
 
-    /// The time that all its threads have run for.
+    /// Returns the CPU time of all its threads.
     #[must_use]
     pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("it runs");
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("a running process");
         let nanoseconds = tasks.filter_map(|task| {
             let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
             text.split(' ').next()?.parse::<u64>().ok()
@@ -70,11 +70,11 @@ impl Process {
         Duration::from_nanos(nanoseconds.sum())
     }
 
-    /// Waits until none of its threads runs any more.
-    pub fn settle(&self) {
+    /// Waits until all its threads are idle.
+    pub fn wait_until_idle(&self) {
         let mut before = self.cpu();
         loop {
-            thread::sleep(STILL);
+            thread::sleep(IDLE);
             let now = self.cpu();
             if now == before {
                 return;
@@ -83,30 +83,30 @@ impl Process {
         }
     }
 
-    /// The most memory that it has had, in KiB.
+    /// Returns its peak resident memory, in KiB.
     #[must_use]
     pub fn peak_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()));
-        let status = status.expect("it runs");
+        let status = status.expect("a running process");
         let peak = status
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
         peak.and_then(|peak| peak.trim().parse().ok())
-            .expect("Linux says so")
+            .expect("a line for the peak")
     }
 
-    /// Asks it to end, and waits for that.
-    pub fn end(mut self) {
+    /// Sends SIGTERM and waits for its end.
+    pub fn stop(mut self) {
         let pid = self.0.id().to_string();
-        let asked = Command::new("kill").arg(pid).status();
-        assert!(asked.is_ok_and(|status| status.success()), "it runs");
-        self.0.wait().expect("it ends");
+        let kill = Command::new("kill").arg(pid).status();
+        assert!(kill.is_ok_and(|status| status.success()), "it had ended");
+        self.0.wait().expect("an exit status");
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended.
+        // It may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

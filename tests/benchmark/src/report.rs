@@ -1,12 +1,12 @@
-//! What was measured, as JSON, as a table and as a chart, and how the parts compare.
+//! The measurements as tables and as a chart, with the ratios between subjects.
 
 use std::{fs, path::Path, time::Duration};
 
 use benchmark::subjects::BATCH;
 
-use crate::{chart, time::Measured};
+use crate::{chart, time::Measurement};
 
-/// Times of one kind, in milliseconds.
+/// Summary of a sample of times, in milliseconds.
 #[derive(Clone, Copy)]
 struct Times {
     min: f64,
@@ -51,36 +51,36 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn new(measured: &Measured) -> Self {
-        let Measured { colds, warm, .. } = measured;
+    fn new(measurement: &Measurement) -> Self {
+        let Measurement { colds, warm, .. } = measurement;
         let invocations = f64::from(u32::try_from(warm.len()).expect("some thousands"));
-        let protocol = if measured.subject.is_https {
+        let protocol = if measurement.subject.is_https {
             ", HTTPS"
         } else {
             ""
         };
         Self {
-            name: format!("{}{protocol}", measured.subject.name),
+            name: format!("{}{protocol}", measurement.subject.name),
             init: Times::of(colds.iter().map(|cold| cold.init)),
             first: Times::of(colds.iter().map(|cold| cold.first)),
             cold: Times::of(colds.iter().map(|cold| cold.init + cold.first)),
             cpu: Times::of(colds.iter().map(|cold| cold.cpu)),
             warm: Times::of(warm.iter().copied()),
-            per_second: invocations / measured.warm_elapsed.as_secs_f64(),
-            per_cpu_second: invocations / measured.warm_cpu.as_secs_f64(),
+            per_second: invocations / measurement.warm_elapsed.as_secs_f64(),
+            per_cpu_second: invocations / measurement.warm_cpu.as_secs_f64(),
             #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            peak_mib: measured.peak_kib as f64 / 1024.0,
-            raw_bytes: measured.raw_bytes,
-            zipped_bytes: measured.zipped_bytes,
+            peak_mib: measurement.peak_kib as f64 / 1024.0,
+            raw_bytes: measurement.raw_bytes,
+            zipped_bytes: measurement.zipped_bytes,
         }
     }
 
-    /// The least time from its start to its first answer, in milliseconds.
+    /// Returns the shortest time from start to first response, in milliseconds.
     pub(crate) fn cold_ms(&self) -> f64 {
         self.cold.min
     }
 
-    /// The median of its warm invocations, in milliseconds.
+    /// Returns the median of the warm invocations, in milliseconds.
     pub(crate) fn warm_ms(&self) -> f64 {
         self.warm.p50
     }
@@ -112,12 +112,12 @@ impl Row {
 }
 
 const HEAD: &str = "\
-| | init | first | cold, min / p50 | CPU of both | warm, p50 / p99 | a second | MiB | raw KiB | zip KiB |
+| | init | first | cold, min / p50 | CPU of both | warm, p50 / p99 | per second | MiB | raw KiB | zip KiB |
 |---|---|---|---|---|---|---|---|---|---|";
 
-/// Prints the tables and writes `pictures/performance.svg` into the folder `docs`.
-pub(crate) fn write(measured: &[Measured], docs: &Path) {
-    let rows: Vec<Row> = measured.iter().map(Row::new).collect();
+/// Prints the tables and writes the chart to `pictures/performance.svg` in the folder `docs`.
+pub(crate) fn write(measurements: &[Measurement], docs: &Path) {
+    let rows: Vec<Row> = measurements.iter().map(Row::new).collect();
     let ratios = ratios(&rows);
     println!("{HEAD}");
     for row in &rows {
@@ -127,28 +127,28 @@ pub(crate) fn write(measured: &[Measured], docs: &Path) {
     for (name, minima, medians) in &ratios {
         println!("| {name} | {minima:.3} | {medians:.3} |");
     }
-    let of_mailer = rows.iter().find(|row| row.name == "mailer");
+    let mailer = rows.iter().find(|row| row.name == "mailer");
     let batch = f64::from(u32::try_from(BATCH).expect("ten"));
-    let mails = of_mailer.map_or(0.0, |row| row.per_cpu_second * batch);
-    println!("\nmails a second of one core: {mails:.0}");
+    let emails = mailer.map_or(0.0, |row| row.per_cpu_second * batch);
+    println!("\nemails per second and core: {emails:.0}");
     let picture = docs.join("pictures/performance.svg");
-    fs::write(picture, chart::draw(&rows)).expect("docs/pictures/ is there");
+    fs::write(picture, chart::draw(&rows)).expect("the folder docs/pictures");
 }
 
-/// What of two subjects is compared.
+/// The figure by which two subjects are compared.
 #[derive(Clone, Copy, PartialEq)]
 enum Measure {
     Cold,
-    /// Cold without what a hash takes of ours.
+    /// Cold, with the time of a hash subtracted from the first subject.
     LessHash,
-    /// Cold without what a hash takes of both.
+    /// Cold, with the time of a hash subtracted from both.
     BothLessHash,
     Warm,
 }
 
 use Measure::{BothLessHash, Cold, LessHash, Warm};
 
-/// The ratios that the targets are about.
+/// The ratios that have a target in docs/performance.md.
 const RATIOS: [(Measure, &str, &str); 17] = [
     (Cold, "request", "floor: bare"),
     (Cold, "request", "Node: request"),
@@ -169,13 +169,13 @@ const RATIOS: [(Measure, &str, &str); 17] = [
     (Warm, "confirm", "Python: confirm, its default hash"),
 ];
 
-/// Each of [`RATIOS`], of minima and of medians.
+/// Computes each of [`RATIOS`], of minima and of medians.
 fn ratios(rows: &[Row]) -> Vec<(String, f64, f64)> {
     let row = |name: &str| {
         let found = rows.iter().find(|row| row.name == name);
-        found.unwrap_or_else(|| panic!("no subject is called {name}"))
+        found.unwrap_or_else(|| panic!("unknown subject {name}"))
     };
-    // A cold hash touches its memory for the first time, which a warm one does not.
+    // Cold times, because a cold hash also touches its memory for the first time.
     let with_hash = row("floor: hash and two calls").cold;
     let hash = with_hash.minus(row("floor: one call").cold);
     let times = |name: &str, is_warm, is_less_hash| match (is_warm, is_less_hash) {

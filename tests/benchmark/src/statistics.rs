@@ -1,19 +1,19 @@
-//! Whether two samples of times differ: the measures with which side channels are looked for.
+//! Statistics to tell whether two samples of times differ, as used to find timing side channels.
 
-/// Crops of the larger times, as dudect makes them.
+/// Number of percentiles at which the larger times are cropped, as in dudect.
 const CROPS: u32 = 100;
-/// Values under which a crop of a sample says nothing.
+/// Smallest crop of a sample that is compared.
 const MIN_CROP: usize = 500;
 
-/// Welch's t of two samples: how many standard errors their means lie apart.
+/// Computes Welch's t: the difference of the means in standard errors.
 #[must_use]
 pub fn welch_t(one: &[f64], other: &[f64]) -> f64 {
     let ((mean, error), (other_mean, other_error)) = (mean_and_error(one), mean_and_error(other));
     (mean - other_mean) / (error + other_error).sqrt()
 }
 
-/// The mean and the square of its standard error.
-#[allow(clippy::cast_precision_loss, reason = "samples are far under 2^52")]
+/// Returns the mean and the square of its standard error.
+#[allow(clippy::cast_precision_loss, reason = "samples are far below 2^52")]
 fn mean_and_error(sample: &[f64]) -> (f64, f64) {
     let count = sample.len() as f64;
     let mean = sample.iter().sum::<f64>() / count;
@@ -21,9 +21,9 @@ fn mean_and_error(sample: &[f64]) -> (f64, f64) {
     (mean, squares / (count - 1.0) / count)
 }
 
-/// The t that is farthest from 0, of the samples as they are and of what is left of them under
-/// each of a hundred percentiles of both (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant
-/// time?"): the longest times are mostly those of something else on the machine.
+/// Returns the t that is farthest from 0 among those of the whole samples and of the samples cropped
+/// at each of a hundred common percentiles (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant
+/// time?"). Cropping removes long times, most of which come from other work on the machine.
 #[must_use]
 pub fn worst_t(one: &[f64], other: &[f64]) -> f64 {
     let mut both: Vec<f64> = one.iter().chain(other).copied().collect();
@@ -42,7 +42,7 @@ pub fn worst_t(one: &[f64], other: &[f64]) -> f64 {
         .unwrap_or_default()
 }
 
-/// The median of a sample.
+/// Returns the median of a sample.
 #[must_use]
 pub fn median(sample: &[f64]) -> f64 {
     let mut sorted = sample.to_vec();
@@ -60,10 +60,10 @@ fn index(len: usize, share: f64) -> usize {
     ((len as f64 * share) as usize).min(len - 1)
 }
 
-/// The area under the ROC curve: how often a value of `one` is over one of `other`, with ties
-/// for half. 0.5 is a guess.
+/// Computes the area under the ROC curve: the probability that a value of `one` exceeds a value of
+/// `other`, where ties count half. 0.5 means indistinguishable.
 #[must_use]
-#[allow(clippy::cast_precision_loss, reason = "samples are far under 2^52")]
+#[allow(clippy::cast_precision_loss, reason = "samples are far below 2^52")]
 pub fn auc(one: &[f64], other: &[f64]) -> f64 {
     let mut sorted = other.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -80,22 +80,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn t_is_that_of_a_worked_example() {
+    fn welch_t_matches_a_worked_example() {
         // (21.62 - 23.325) / sqrt(16.772 / 5 + 7.4625 / 4)
         let (one, other) = ([27.5, 21.0, 19.0, 23.6, 17.0], [27.1, 22.0, 20.8, 23.4]);
         assert!((welch_t(&one, &other) + 0.746_256).abs() < 1e-6);
     }
 
     #[test]
-    fn auc_counts_pairs() {
+    fn auc_is_the_share_of_pairs_in_which_the_first_is_larger() {
         assert!((auc(&[1.0, 2.0], &[1.0, 2.0]) - 0.5).abs() < 1e-9);
         assert!((auc(&[3.0, 4.0], &[1.0, 2.0]) - 1.0).abs() < 1e-9);
         assert!((auc(&[2.0, 2.0], &[1.0, 2.0]) - 0.75).abs() < 1e-9);
     }
 
     #[test]
-    fn a_difference_that_outliers_hide_shows_in_a_crop() {
-        // The same spread, one a hundredth higher, and now and then a value a thousand times as high.
+    fn cropping_reveals_a_difference_hidden_by_outliers() {
+        // The same spread, `shift` higher, with occasional outliers a thousand times as high.
         let sample = |shift: f64| -> Vec<f64> {
             (0..5000_u32)
                 .map(|i| match i % 97 {

@@ -1,4 +1,4 @@
-//! What is measured, and what it is started with.
+//! The measured programs, with their environment and event.
 
 use std::{
     collections::BTreeMap,
@@ -11,39 +11,43 @@ use serde_json::{Value, json};
 
 use crate::aws::{self, CannedAws};
 
-/// Records in the mailer's event, as many as the template lets Lambda put into one.
+/// Records in the mailer's event: the batch size in the template.
 pub const BATCH: usize = 10;
-/// What the sample event for `confirm` holds where the token belongs.
+/// Placeholder for the token in the sample event for `confirm`.
 const TOKEN_PLACEHOLDER: &str = "PASTE-THE-TOKEN-FROM-THE-MAIL-HERE-00000000";
 
 /// One program over one protocol.
 pub struct Subject {
-    /// Its name in tables.
+    /// Name in tables.
     pub name: String,
-    /// Whether it reaches AWS over HTTPS.
+    /// Whether it calls AWS over HTTPS.
     pub is_https: bool,
-    /// The program and its arguments.
+    /// Program and arguments.
     pub command: Vec<String>,
-    /// What is in its environment beyond what Lambda sets.
+    /// Environment variables besides those that Lambda sets.
     pub environment: BTreeMap<String, String>,
-    /// What it is invoked with.
+    /// The event of each invocation.
     pub event: Bytes,
-    /// What its answers hold when all is well.
-    pub answer: &'static str,
-    /// The files that would be deployed.
+    /// Text that every successful response contains.
+    pub success: &'static str,
+    /// Files to deploy.
     pub files: Vec<PathBuf>,
 }
 
 impl Subject {
-    /// Panics where `answer` is not what the subject answers when all is well.
-    pub fn check(&self, answer: &[u8]) {
-        let text = String::from_utf8_lossy(answer);
-        assert!(text.contains(self.answer), "{}: {text}", self.name);
+    /// Checks that `response` is a success.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    pub fn check(&self, response: &[u8]) {
+        let text = String::from_utf8_lossy(response);
+        assert!(text.contains(self.success), "{}: {text}", self.name);
     }
 }
 
-/// The three functions over HTTP and over HTTPS, from the folder of `bootstraps`: as `sam build`
-/// leaves them, or as cargo does.
+/// Returns the three functions over HTTP and HTTPS. Their binaries are in the folder `bootstraps`,
+/// laid out by `sam build` or by cargo.
 #[must_use]
 pub fn functions(bootstraps: &Path, aws: &CannedAws) -> Vec<Subject> {
     let mut subjects = Vec::new();
@@ -61,15 +65,15 @@ pub fn functions(bootstraps: &Path, aws: &CannedAws) -> Vec<Subject> {
 fn bootstrap(folder: &Path, name: &str) -> PathBuf {
     let (first, rest) = name.split_at(1);
     let sam = format!("{}{rest}Function/bootstrap", first.to_uppercase());
-    let of_sam = folder.join(sam);
-    if of_sam.exists() {
-        of_sam
+    let built_by_sam = folder.join(sam);
+    if built_by_sam.exists() {
+        built_by_sam
     } else {
         folder.join(name)
     }
 }
 
-/// The least that could do: see the binaries of this package.
+/// Returns the floors, which are binaries of this package.
 #[must_use]
 pub fn floors(aws: &CannedAws) -> Vec<Subject> {
     let here = env::current_exe().expect("a path");
@@ -91,12 +95,12 @@ pub fn floors(aws: &CannedAws) -> Vec<Subject> {
         ),
     ];
     for floor in &mut floors {
-        floor.answer = "{}";
+        floor.success = "{}";
     }
     floors
 }
 
-/// The same work in the obvious way, in Node.js and in Python.
+/// Returns the peers, which do the same job in the obvious way in Node.js and Python.
 #[must_use]
 pub fn peers(aws: &CannedAws) -> Vec<Subject> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers");
@@ -173,7 +177,7 @@ fn subject(
         ("SSL_CERT_FILE", &root),
         ("NODE_EXTRA_CA_CERTS", &root),
         ("AWS_CA_BUNDLE", &root),
-        // It says of `NODE_EXTRA_CA_CERTS` that the file is read.
+        // Node.js warns that it reads `NODE_EXTRA_CA_CERTS`.
         ("NODE_NO_WARNINGS", "1"),
         ("RESET_URL", "https://app.example.com/reset"),
         ("MAIL_FROM", "Example <no-reply@example.com>"),
@@ -186,7 +190,7 @@ fn subject(
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         event: event(event_of),
-        answer: if event_of == "mailer" {
+        success: if event_of == "mailer" {
             "\"batchItemFailures\":[]"
         } else {
             "worked"
@@ -195,7 +199,7 @@ fn subject(
     }
 }
 
-/// The sample event of `function`: for the mailer a full batch, for `confirm` with a token.
+/// Builds the event of `function` from its sample: a full batch for the mailer, a token for `confirm`.
 fn event(function: &str) -> Bytes {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../events");
     let path = path.join(format!("{function}.json"));
@@ -213,7 +217,7 @@ fn event(function: &str) -> Bytes {
         event["Records"] = (1..=BATCH).map(numbered).collect();
         return Bytes::from(event.to_string());
     }
-    // On one line and in its order, as Lambda has it.
+    // One line with the keys in their order, like Lambda's events.
     let line: String = text.lines().map(str::trim_start).collect();
     Bytes::from(line.replace("\": ", "\":"))
 }

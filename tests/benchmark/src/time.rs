@@ -1,5 +1,5 @@
-//! Time and memory of everything, interleaved, so that whatever else the machine does meanwhile
-//! meets all of them.
+//! Time and memory of all subjects. They take turns, so other work on the machine affects all of
+//! them.
 
 use std::{
     fs,
@@ -19,26 +19,25 @@ use benchmark::{
 const ROUNDS: usize = 21;
 /// Warm processes of each subject.
 const WARM_ROUNDS: usize = 3;
-/// Invocations of one warm process before any is measured, and those that are; fewer where they
-/// take longer than a second.
+/// Unmeasured and measured invocations of a warm process. Either ends early after [`WARM_TIME`].
 const WARM_UP: usize = 200;
 const WARM: usize = 300;
 const WARM_TIME: Duration = Duration::from_secs(1);
 
-/// What one cold start took.
+/// Times of one cold start.
 pub(crate) struct Cold {
     pub(crate) init: Duration,
     pub(crate) first: Duration,
     pub(crate) cpu: Duration,
 }
 
-/// All that was measured of one subject.
-pub(crate) struct Measured {
+/// The measurements of one subject.
+pub(crate) struct Measurement {
     pub(crate) subject: Subject,
     pub(crate) colds: Vec<Cold>,
     pub(crate) warm: Vec<Duration>,
     pub(crate) warm_cpu: Duration,
-    /// From the first warm invocation to the last one's end, without pauses between processes.
+    /// Total time of the warm invocations.
     pub(crate) warm_elapsed: Duration,
     pub(crate) peak_kib: u64,
     pub(crate) raw_bytes: u64,
@@ -46,29 +45,29 @@ pub(crate) struct Measured {
 }
 
 /// Measures the binaries in `bootstraps`, the peers and the floors.
-pub(crate) fn measure(bootstraps: &Path) -> Vec<Measured> {
+pub(crate) fn measure(bootstraps: &Path) -> Vec<Measurement> {
     let (lambda, aws) = (Lambda::start(), CannedAws::start());
     let subjects = subjects::floors(&aws)
         .into_iter()
         .chain(subjects::functions(bootstraps, &aws))
         .chain(subjects::peers(&aws));
-    let mut all: Vec<Measured> = subjects.map(Measured::new).collect();
+    let mut all: Vec<Measurement> = subjects.map(Measurement::new).collect();
     for _ in 0..ROUNDS {
-        for measured in &mut all {
-            measured.start_cold(&lambda);
+        for measurement in &mut all {
+            measurement.add_cold_start(&lambda);
         }
     }
     for _ in 0..WARM_ROUNDS {
-        for measured in &mut all {
-            measured.keep_warm(&lambda);
+        for measurement in &mut all {
+            measurement.add_warm_invocations(&lambda);
         }
     }
     all
 }
 
-impl Measured {
+impl Measurement {
     fn new(subject: Subject) -> Self {
-        let size = |file| fs::metadata(file).expect("it is built").len();
+        let size = |file| fs::metadata(file).expect("a built file").len();
         let raw_bytes = subject.files.iter().map(size).sum();
         let zipped_bytes = subject.files.iter().map(|file| zipped(file)).sum();
         Self {
@@ -83,7 +82,7 @@ impl Measured {
         }
     }
 
-    fn start_cold(&mut self, lambda: &Lambda) {
+    fn add_cold_start(&mut self, lambda: &Lambda) {
         let start = Instant::now();
         let process = self.start(lambda);
         let init = lambda.wait_for_next() - start;
@@ -93,10 +92,10 @@ impl Measured {
             first,
             cpu: process.cpu(),
         });
-        process.end();
+        process.stop();
     }
 
-    fn keep_warm(&mut self, lambda: &Lambda) {
+    fn add_warm_invocations(&mut self, lambda: &Lambda) {
         let process = self.start(lambda);
         lambda.wait_for_next();
         let start = Instant::now();
@@ -108,8 +107,8 @@ impl Measured {
         }
         let (start, cpu) = (Instant::now(), process.cpu());
         for _ in 0..WARM {
-            let taken = self.invoke(lambda);
-            self.warm.push(taken);
+            let time = self.invoke(lambda);
+            self.warm.push(time);
             if start.elapsed() > WARM_TIME {
                 break;
             }
@@ -117,7 +116,7 @@ impl Measured {
         self.warm_elapsed += start.elapsed();
         self.warm_cpu += process.cpu().saturating_sub(cpu);
         self.peak_kib = self.peak_kib.max(process.peak_kib());
-        process.end();
+        process.stop();
     }
 
     fn start(&self, lambda: &Lambda) -> Process {
@@ -130,16 +129,16 @@ impl Measured {
     }
 
     fn invoke(&self, lambda: &Lambda) -> Duration {
-        let (taken, answer) = lambda.invoke(&self.subject.event);
-        self.subject.check(&answer);
+        let (time, response) = lambda.invoke(&self.subject.event);
+        self.subject.check(&response);
         lambda.wait_for_next();
-        taken
+        time
     }
 }
 
-/// What deflate, and so zip, makes of `file`.
+/// Returns the size of `file` after deflate, which zip uses too.
 fn zipped(file: &Path) -> u64 {
     let output = Command::new("gzip").args(["-9", "-c"]).arg(file).output();
-    let output = output.expect("gzip is there");
-    u64::try_from(output.stdout.len()).expect("it fits")
+    let output = output.expect("gzip");
+    u64::try_from(output.stdout.len()).expect("a length")
 }

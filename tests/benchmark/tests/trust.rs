@@ -1,4 +1,4 @@
-//! Whom the functions believe to be AWS.
+//! The root certificates that the functions trust.
 
 use benchmark::aws::{self, CannedAws};
 use chrono::DateTime;
@@ -6,12 +6,12 @@ use lambda_http::{Body, Request, Response};
 use request::settings::RequestSettings;
 use rules::environment::Environment;
 
-/// The answer to a request for a mail where the one who answers for AWS is `url`.
-async fn ask(url: &str, roots: Option<&str>) -> Response<Body> {
+/// Requests a reset email from `request` with AWS at `url`.
+async fn request_reset(url: &str, roots: Option<&str>) -> Response<Body> {
     let variable = |name: &str| {
         let value = match name {
             "AWS_REGION" => "eu-central-1",
-            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "any word",
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "none",
             "AWS_ENDPOINT_URL" => url,
             "SSL_CERT_FILE" => roots?,
             _ => return None,
@@ -33,16 +33,16 @@ async fn ask(url: &str, roots: Option<&str>) -> Response<Body> {
 }
 
 #[tokio::test]
-async fn a_certificate_that_no_root_of_amazon_vouches_for_is_refused() {
+async fn a_certificate_without_an_amazon_root_is_refused() {
     let aws = CannedAws::start();
-    let answer = ask(&aws.https_url(), None).await;
-    assert_eq!(answer.status(), 503);
+    let response = request_reset(&aws.https_url(), None).await;
+    assert_eq!(response.status(), 503);
 }
 
 #[tokio::test]
-async fn roots_of_ones_own_replace_amazons() {
+async fn ssl_cert_file_replaces_the_amazon_roots() {
     let aws = CannedAws::start();
     let root = aws::root_file();
-    let answer = ask(&aws.https_url(), root.to_str()).await;
-    assert_eq!(answer.status(), 200);
+    let response = request_reset(&aws.https_url(), root.to_str()).await;
+    assert_eq!(response.status(), 200);
 }

@@ -1,4 +1,4 @@
-// Asking for a mail as this project does it: one conditional write.
+// Requests a reset email as this project does: one conditional write.
 import { DynamoDBClient, UpdateItemCommand } from "@aws-sdk/client-dynamodb";
 import { serve, worked } from "./runtime.mjs";
 

@@ -1,4 +1,4 @@
-// Asking for a mail in the obvious way: look the user up, keep a token, send the mail.
+// Requests a reset email in the obvious way: look the user up, store a token, send the email.
 import { createHash, randomBytes } from "node:crypto";
 import { DynamoDBClient, GetItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { SESv2Client, SendEmailCommand } from "@aws-sdk/client-sesv2";

@@ -1,4 +1,4 @@
-// The loop that Lambda's own runtime has around a handler; its own does more.
+// The loop around a handler. Lambda's own runtime does more.
 import http from "node:http";
 
 const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(":");
@@ -22,14 +22,14 @@ export async function serve(handler) {
   for (;;) {
     const [headers, body] = await call("GET", `${base}/next`);
     const id = headers["lambda-runtime-aws-request-id"];
-    let path = `${base}/${id}/response`, answer;
+    let path = `${base}/${id}/response`, response;
     try {
-      answer = await handler(JSON.parse(body));
+      response = await handler(JSON.parse(body));
     } catch (error) {
       path = `${base}/${id}/error`;
-      answer = { errorMessage: String(error) };
+      response = { errorMessage: String(error) };
     }
-    await call("POST", path, JSON.stringify(answer));
+    await call("POST", path, JSON.stringify(response));
   }
 }
 

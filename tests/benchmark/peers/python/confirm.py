@@ -1,4 +1,4 @@
-"""Setting a new password in the obvious way: look the token up, hash, write."""
+"""Sets a new password in the obvious way: look the token up, hash, write."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The loop that Lambda's own runtime has around a handler; its own does more."""
+"""The loop around a handler. Lambda's own runtime does more."""
 
 import http.client
 import json
@@ -14,10 +14,10 @@ def serve(handler):
         request_id = response.headers["lambda-runtime-aws-request-id"]
         event = json.loads(response.read())
         try:
-            path, answer = f"{base}/{request_id}/response", handler(event)
+            path, outcome = f"{base}/{request_id}/response", handler(event)
         except Exception as error:
-            path, answer = f"{base}/{request_id}/error", {"errorMessage": str(error)}
-        api.request("POST", path, json.dumps(answer))
+            path, outcome = f"{base}/{request_id}/error", {"errorMessage": str(error)}
+        api.request("POST", path, json.dumps(outcome))
         api.getresponse().read()
 
 

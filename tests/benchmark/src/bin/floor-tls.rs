@@ -1,8 +1,8 @@
-//! A bare function that makes one call over HTTPS for each event, with rustls and ring.
+//! The floor, with one call over HTTPS for each event, by rustls and ring.
 
 use std::{env, io, net::TcpStream, sync::Arc};
 
-use benchmark::bare::{self, Connection};
+use benchmark::floor::{self, Connection};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring,
@@ -10,11 +10,11 @@ use tokio_rustls::rustls::{
 
 fn main() -> io::Result<()> {
     let url = env::var("AWS_ENDPOINT_URL").map_err(io::Error::other)?;
-    let (_, host) = bare::split_url(&url).unwrap_or_default();
-    let request = bare::update_item(host);
+    let host = floor::host(&url);
+    let request = floor::update_item(host);
     let config = Arc::new(client()?);
     let mut connection = None;
-    bare::serve(|| {
+    floor::serve(|| {
         let connection = match &mut connection {
             Some(connection) => connection,
             none => none.insert(Connection::open(connect(host, config.clone())?)),

@@ -1,16 +1,16 @@
-//! A bare function. With `FLOOR_CALLS` it makes so many calls over HTTP for each event.
+//! The floor, with `FLOOR_CALLS` calls over HTTP for each event.
 
 use std::{env, io, net::TcpStream};
 
-use benchmark::bare::{self, Connection};
+use benchmark::floor::{self, Connection};
 
 fn main() -> io::Result<()> {
     let calls = env::var("FLOOR_CALLS").map_or(0, |text| text.parse().unwrap_or(0));
     let url = env::var("AWS_ENDPOINT_URL").unwrap_or_default();
-    let (_, host) = bare::split_url(&url).unwrap_or_default();
-    let request = bare::update_item(host);
+    let host = floor::host(&url);
+    let request = floor::update_item(host);
     let mut connection = None;
-    bare::serve(|| {
+    floor::serve(|| {
         for _ in 0..calls {
             let connection = match &mut connection {
                 Some(connection) => connection,

@@ -1,5 +1,5 @@
-//! The least that a function on Lambda can be: a client of the Runtime API that answers every
-//! event with the same bytes. What a function costs beyond it is what its work costs.
+//! The least that a function on Lambda can be: a client of the Runtime API that returns the same
+//! bytes for every event. Whatever a function costs beyond this is its own work.
 
 use std::{
     env,
@@ -7,7 +7,7 @@ use std::{
     net::TcpStream,
 };
 
-/// Serves events for as long as there are any, with `work` done for each.
+/// Serves events until the Runtime API ends, and does `work` for each.
 pub fn serve(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let host = env::var("AWS_LAMBDA_RUNTIME_API").map_err(io::Error::other)?;
     let mut api = Connection::open(TcpStream::connect(&host)?);
@@ -16,21 +16,20 @@ pub fn serve(mut work: impl FnMut() -> io::Result<()>) -> io::Result<()> {
             format!("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: {host}\r\n\r\n");
         let id = api.call(next.as_bytes())?;
         work()?;
-        let answer = format!(
+        let response = format!(
             "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\n\r\n{{}}"
         );
-        api.call(answer.as_bytes())?;
+        api.call(response.as_bytes())?;
     }
 }
 
-/// The host and port of `url`, and whether it is spoken to over TLS.
+/// Returns the host and port in `url`.
 #[must_use]
-pub fn split_url(url: &str) -> Option<(bool, &str)> {
-    let (scheme, host) = url.split_once("://")?;
-    Some((scheme == "https", host))
+pub fn host(url: &str) -> &str {
+    url.split_once("://").map_or("", |(_, host)| host)
 }
 
-/// The one constant call to DynamoDB.
+/// Builds the request of a constant call to DynamoDB.
 #[must_use]
 pub fn update_item(host: &str) -> Vec<u8> {
     let body = r#"{"TableName":"outbox","Key":{"id":{"S":"request#192.0.2.1#1767605400"}}}"#;
@@ -42,16 +41,16 @@ pub fn update_item(host: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A connection that HTTP/1.1 is spoken on, one call after the other.
+/// An HTTP/1.1 connection for one call after the other.
 pub struct Connection<S: Read>(BufReader<S>);
 
 impl<S: Read + Write> Connection<S> {
-    /// Speaks on `stream`.
+    /// Wraps `stream`.
     pub fn open(stream: S) -> Self {
         Self(BufReader::new(stream))
     }
 
-    /// Sends `request` and reads the answer to its end; the request's id, where there is one.
+    /// Sends `request`, reads the whole response and returns the Lambda request id in it, if any.
     pub fn call(&mut self, request: &[u8]) -> io::Result<String> {
         self.0.get_mut().write_all(request)?;
         self.0.get_mut().flush()?;
