@@ -21,7 +21,7 @@ run_target() {
     mkdir "$FOUND/$name"
     fuzz run "$name" "$FOUND/$name" "tests/fuzz/corpus/$name" -- \
         -max_len=17000 -max_total_time="$SECONDS_EACH" -timeout=10 -rss_limit_mb=512 \
-        -print_final_stats=1 > "$log" 2>&1 || { tail -n 50 "$log"; return 1; }
+        -print_final_stats=1 > "$log" 2>&1 || { echo "$name failed:"; tail -n 50 "$log"; return 1; }
     echo "$name: $(grep --max-count=1 stat::number_of_executed_units "$log" | tr -dc 0-9) inputs"
 }
 
