@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
@@ -35,8 +35,10 @@ pub(crate) fn yes_no(flag: bool) -> &'static str {
 
 /// Formats a time in RFC 3339, or as `never`.
 pub(crate) fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(
-        || "never".to_owned(),
-        |at| at.to_rfc3339_opts(SecondsFormat::Secs, true),
-    )
+    format_time(at, "%Y-%m-%dT%H:%M:%SZ")
+}
+
+/// Formats a time in chrono's format `format`, or as `never`.
+pub(crate) fn format_time(at: Option<DateTime<Utc>>, format: &str) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| at.format(format).to_string())
 }

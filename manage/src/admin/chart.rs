@@ -4,22 +4,23 @@ use aws::{AwsError, tables::OUTBOX_READ_ROWS};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use rules::recovery::EmailKind;
 
-use super::Panel;
+use super::panel::Panel;
 
-/// Hours in a chart, the one under way included.
+/// Hours in a chart, including the current one.
 const HOURS: usize = 24;
-/// A chart's height, and the room that each hour has.
+/// Height of a chart.
 const HEIGHT: i64 = 60;
+/// Width of each hour.
 const STEP: usize = 10;
-/// Reads of the outbox for one page; a busy day's rest is left to CloudWatch.
-const OUTBOX_READS: usize = 50;
+/// Limit of reads of the outbox for one page. CloudWatch has the complete numbers of a busy day.
+const MAX_OUTBOX_READS: usize = 50;
 
-/// What happened, hour by hour, the oldest first.
+/// What happened in each hour, oldest first.
 pub(super) struct Overview {
     pub(super) charts: Vec<Chart>,
-    /// Each with its number in every chart.
+    /// Each hour with its number in every chart.
     pub(super) hours: Vec<(String, Vec<i64>)>,
-    /// What the numbers leave out.
+    /// What the numbers omit.
     pub(super) note: String,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Chart {
     pub(super) bars: Vec<Bar>,
 }
 
-/// One bar, in the units of the chart's view box.
+/// One bar, in units of the chart's view box.
 pub(super) struct Bar {
     pub(super) x: usize,
     pub(super) y: i64,
@@ -40,14 +41,14 @@ pub(super) struct Bar {
     pub(super) label: String,
 }
 
-/// Numbers by the hour from a time on.
+/// Counts per hour since a time.
 #[derive(Clone, Copy)]
-struct Counts {
+struct HourlyCounts {
     since: DateTime<Utc>,
     hours: [i64; HOURS],
 }
 
-impl Counts {
+impl HourlyCounts {
     fn add(&mut self, count: i64, at: DateTime<Utc>) {
         let index =
             usize::try_from((at - self.since).num_seconds().div_euclid(3600)).unwrap_or(HOURS);
@@ -58,12 +59,12 @@ impl Counts {
 }
 
 impl Overview {
-    /// Counts the outbox, and what the local system knows beside it. The requests of one client
-    /// in one window are one row, which counts in the hour of the last of them.
+    /// Counts the outbox's rows, and what the local system records. The requests of one client in
+    /// one window are one row, which counts in the hour of the last request.
     pub(super) async fn read(panel: &Panel, now: DateTime<Utc>) -> Result<Self, AwsError> {
         let hour = TimeDelta::hours(1);
         let since = now.duration_trunc(hour).unwrap_or(now) - hour * 23;
-        let none = Counts {
+        let none = HourlyCounts {
             since,
             hours: [0; HOURS],
         };
@@ -73,7 +74,9 @@ impl Overview {
             EmailKind::PasswordChanged => resets.add(count, at),
         };
         let outbox = &panel.outbox;
-        let is_whole = outbox.for_each_since(since, OUTBOX_READS, tally).await?;
+        let is_whole = outbox
+            .for_each_since(since, MAX_OUTBOX_READS, tally)
+            .await?;
         let mut series = vec![("Requests", requests.hours)];
         if let Some(local) = &panel.local {
             let mut mails = none;
@@ -113,15 +116,15 @@ impl Overview {
 }
 
 fn note(panel: &Panel, is_whole: bool) -> String {
-    let beside = note_beside(panel);
+    let sources = sources_note(panel);
     if is_whole {
-        return beside;
+        return sources;
     }
-    let rows = OUTBOX_READS * usize::try_from(OUTBOX_READ_ROWS).unwrap_or(0);
-    format!("Requests and resets are those in {rows} rows of the outbox, which has more. {beside}")
+    let rows = MAX_OUTBOX_READS * usize::try_from(OUTBOX_READ_ROWS).unwrap_or(0);
+    format!("Requests and resets are those in {rows} rows of the outbox, which has more. {sources}")
 }
 
-fn note_beside(panel: &Panel) -> String {
+fn sources_note(panel: &Panel) -> String {
     match &panel.local {
         None => {
             "Mails and refusals are in CloudWatch, among the metrics of AccountRecovery.".into()
@@ -140,7 +143,7 @@ impl Chart {
     fn new(title: &'static str, counts: &[i64; HOURS], begins: &[String]) -> Self {
         let most = counts.iter().copied().max().unwrap_or(0);
         let bar = |(index, (count, begins)): (usize, (&i64, &String))| {
-            // What happened at all can be seen.
+            // Anything that happened is visible.
             let height = (count * HEIGHT / most.max(1)).max(i64::from(*count > 0) * 2);
             Bar {
                 x: index * STEP + 1,
@@ -163,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tallest_bar_fills_the_chart_and_the_smallest_can_be_seen() {
+    fn the_tallest_bar_fills_the_chart_and_the_smallest_is_visible() {
         let mut counts = [0; HOURS];
         (counts[3], counts[4]) = (1, 1000);
         let begins = vec![String::new(); HOURS];
@@ -181,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_counts_in_its_hour_and_not_outside_of_the_day() {
+    fn an_event_counts_in_its_hour_if_that_is_within_the_day() {
         let since = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
-        let mut counts = Counts {
+        let mut counts = HourlyCounts {
             since,
             hours: [0; HOURS],
         };

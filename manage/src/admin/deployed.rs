@@ -1,4 +1,4 @@
-//! `admin`: the panel for tables on AWS, until somebody stops it.
+//! `admin`: serves the panel for tables on AWS until it is stopped.
 
 use anyhow::Result;
 use clap::{ArgGroup, Args};
@@ -7,7 +7,7 @@ use rules::{environment::Environment, recovery::EmailBudget};
 use tokio::{sync::watch, time::timeout};
 use tracing_subscriber::layer::Identity;
 
-use super::Settings;
+use super::panel::Settings;
 use crate::{
     exit::ExitStatus,
     now,
@@ -15,16 +15,16 @@ use crate::{
     workspace::{DeployedArgs, Workspace},
 };
 
-/// Where the panel listens unless told otherwise: beside a `runserver`.
+/// Default port of the panel, next to those of a `runserver`.
 const PORT: u16 = 8003;
 
-/// The options of `admin`.
+/// Options of `admin`.
 #[derive(Args)]
 #[command(group(ArgGroup::new("which").required(true).multiple(true).args(["aws", "stack", "users_table"])))]
 pub struct AdminArgs {
     #[command(flatten)]
     deployed: DeployedArgs,
-    /// The port of the panel, on this machine alone
+    /// Port of the panel, which only this machine can reach
     #[arg(long, default_value_t = PORT, value_name = "PORT")]
     port: u16,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: AdminArgs) -> Result<ExitStatus> {
     let place = workspace.connection.place.clone();
     let place = stack.map_or(place.clone(), |name| format!("stack {name}, {place}"));
     let settings = workspace.run(async |workspace| {
-        check(workspace).await?;
+        check_tables(workspace).await?;
         settings(workspace, args.port, place.clone())
     });
     let settings = settings.await?;
@@ -55,8 +55,8 @@ pub(crate) async fn run(args: AdminArgs) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-/// All that the panel reads is there.
-async fn check(workspace: &Workspace) -> Result<()> {
+/// Checks that the tables exist.
+async fn check_tables(workspace: &Workspace) -> Result<()> {
     let names = &workspace.names;
     for table in [&names.users.name, &names.tokens, &names.outbox] {
         workspace.require(table).await?;

@@ -1,4 +1,4 @@
-//! The overview and the list of users.
+//! The start page: overview and list of users.
 
 use std::sync::Arc;
 
@@ -14,27 +14,29 @@ use axum::{
 use rules::address::EmailAddress;
 
 use super::{
-    Panel,
     chart::Overview,
-    guard::{Admin, Fields},
-    pages::{Failure, Frame, STYLE, href, render, time, yes},
+    form::FormFields,
+    guard::Admin,
+    pages::{Failure, Frame, STYLE, href, render, time},
+    panel::Panel,
 };
+use crate::output::yes_no;
 
 /// Users on a page.
-const PAGE: usize = 50;
+const PAGE_SIZE: usize = 50;
 
 #[derive(Template)]
 #[template(path = "admin/list.html")]
-struct List<'a> {
+struct ListPage<'a> {
     frame: Option<Frame<'a>>,
     overview: Overview,
     search: &'a str,
-    rows: Vec<Row>,
+    rows: Vec<UserRow>,
     next: Option<String>,
     is_first: bool,
 }
 
-struct Row {
+struct UserRow {
     href: String,
     address: String,
     name: String,
@@ -45,7 +47,7 @@ struct Row {
     changed: String,
 }
 
-impl From<User> for Row {
+impl From<User> for UserRow {
     fn from(user: User) -> Self {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
         Self {
@@ -53,43 +55,43 @@ impl From<User> for Row {
             address: user.mail_to,
             name: or_none(user.name),
             language: or_none(user.locale),
-            active: yes(user.is_active),
-            superuser: yes(user.is_superuser),
+            active: yes_no(user.is_active),
+            superuser: yes_no(user.is_superuser),
             created: time(user.created_at),
             changed: time(user.password_changed_at),
         }
     }
 }
 
-/// The page: one page of all users or of those that a search finds.
+/// Shows one page of all users, or of those that a search finds.
 pub(super) async fn show(
     State(panel): State<Arc<Panel>>,
     admin: Admin,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Failure> {
-    let query = Fields::query(query.as_deref());
+    let query = FormFields::parse_query(query.as_deref());
     let search = query.get("search").trim();
     let after = PrimaryKey::parse(query.get("after"));
     let UserPage { users, next, .. } = find(&panel, search, after.as_ref()).await?;
-    let page = List {
-        frame: Some(panel.frame(&admin)),
+    let page = ListPage {
+        frame: Some(panel.frame(&admin.form_token)),
         overview: Overview::read(&panel, (panel.now)()).await?,
         search,
-        rows: users.into_iter().map(Row::from).collect(),
+        rows: users.into_iter().map(UserRow::from).collect(),
         next: next.map(|next| href("/admin/", &[("search", search), ("after", &next.to_text())])),
         is_first: after.is_none(),
     };
     Ok(render(&page))
 }
 
-/// The user whose address `search` is, else those whose addresses begin with it.
+/// Returns the user with the address `search`, or else those whose addresses start with it.
 async fn find(
     panel: &Panel,
     search: &str,
     after: Option<&PrimaryKey>,
 ) -> Result<UserPage, AwsError> {
     if search.is_empty() {
-        let limit = i32::try_from(PAGE).unwrap_or(i32::MAX);
+        let limit = i32::try_from(PAGE_SIZE).unwrap_or(i32::MAX);
         return panel.users.page(after, limit).await;
     }
     if let (Ok(email), None) = (EmailAddress::parse(search), after)
@@ -101,5 +103,5 @@ async fn find(
         });
     }
     let prefix = search.to_lowercase();
-    panel.users.page_by_prefix(&prefix, after, PAGE).await
+    panel.users.page_by_prefix(&prefix, after, PAGE_SIZE).await
 }

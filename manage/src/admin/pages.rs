@@ -1,4 +1,4 @@
-//! What the panel's pages have in common, and what it says where it cannot do as asked.
+//! What the panel's pages share, and its error pages.
 
 use std::sync::LazyLock;
 
@@ -10,11 +10,13 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use url::form_urlencoded;
+
+use crate::output::format_time;
 use web::pages::source_hash;
 
 pub(super) const STYLE: &str = include_str!("../../templates/admin/admin.css");
 
-/// The pages' own style by its hash, forms to the panel itself, and nothing else.
+/// Content security policy: allows only the pages' style, by its hash, and forms to the panel.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let policy = format!(
         "default-src 'none'; style-src '{}'; img-src data:; base-uri 'none'; form-action 'self'; \
@@ -24,18 +26,18 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).expect("a hash is ASCII")
 });
 
-/// What the pages of somebody who is signed in have around them.
+/// The frame of the pages of a signed-in administrator.
 #[derive(Clone, Copy)]
 pub(super) struct Frame<'a> {
-    /// For the sign-out button.
+    /// Token of the sign-out form.
     pub(super) form_token: &'a str,
-    /// Which system the panel is about.
+    /// Name of the system that the panel shows.
     pub(super) place: &'a str,
-    /// Whether there is an inbox beside the panel.
+    /// Whether the inbox is served next to the panel.
     pub(super) has_inbox: bool,
 }
 
-/// On every answer.
+/// Returns the headers of every response.
 pub(super) fn headers() -> [(HeaderName, HeaderValue); 5] {
     [
         (header::CONTENT_SECURITY_POLICY, POLICY.clone()),
@@ -55,24 +57,17 @@ pub(super) fn headers() -> [(HeaderName, HeaderValue); 5] {
     ]
 }
 
-/// The answer that `page` is.
+/// Renders `page` as a response.
 pub(super) fn render(page: &impl Template) -> Response {
     Html(page.render().expect("writing to a string does not fail")).into_response()
 }
 
-/// A time for people.
+/// Formats a time.
 pub(super) fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map_or_else(
-        || "never".to_owned(),
-        |at| at.format("%Y-%m-%d %H:%M UTC").to_string(),
-    )
+    format_time(at, "%Y-%m-%d %H:%M UTC")
 }
 
-pub(super) fn yes(truth: bool) -> &'static str {
-    if truth { "yes" } else { "no" }
-}
-
-/// The address of `path` with a query of `fields`.
+/// Builds a link to `path` with `fields` as its query.
 pub(super) fn href(path: &str, fields: &[(&str, &str)]) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .extend_pairs(fields)
@@ -80,33 +75,33 @@ pub(super) fn href(path: &str, fields: &[(&str, &str)]) -> String {
     format!("{path}?{query}")
 }
 
-/// Why a request is not done.
+/// Why a request is refused.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It names a host that the panel is not known by.
+    /// The request names a host that is not the panel's.
     WrongHost,
-    /// A form that another site sends.
+    /// Another site sent the form.
     WrongOrigin,
-    /// A form without the token of its session.
+    /// The form lacks the token of its session.
     WrongForm,
     NoSuchPage,
     NoSuchUser,
-    /// The action is not to be had for this user, and why.
+    /// The action is unavailable for this user, for this reason.
     NotPossible(&'static str),
-    /// The system gives no random numbers.
+    /// The system's random generator failed.
     Random,
     Database,
 }
 
 impl From<AwsError> for Failure {
     fn from(error: AwsError) -> Self {
-        tracing::error!(%error, "the admin panel cannot reach its tables");
+        tracing::error!(%error, "the admin panel cannot access its tables");
         Self::Database
     }
 }
 
 impl Failure {
-    fn say(&self) -> (StatusCode, &'static str, &'static str) {
+    fn describe(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::WrongHost => (
                 StatusCode::FORBIDDEN,
@@ -145,8 +140,8 @@ impl Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let (status, title, text) = self.say();
-        let page = Message {
+        let (status, title, text) = self.describe();
+        let page = MessagePage {
             frame: None,
             title,
             text,
@@ -157,8 +152,8 @@ impl IntoResponse for Failure {
 
 #[derive(Template)]
 #[template(path = "admin/message.html")]
-struct Message<'a> {
-    /// Nobody is known to be signed in here.
+struct MessagePage<'a> {
+    /// Always `None`: the request may not come from an administrator.
     frame: Option<Frame<'a>>,
     title: &'a str,
     text: &'a str,

@@ -1,7 +1,7 @@
-//! What the functions in this process refused, by the hour.
+//! Requests that the functions in this process refused, per hour.
 //!
-//! A refusal is written to no table, so this counts the metrics that CloudWatch would; what was
-//! refused before the start is not known.
+//! No table stores refusals, so this counts their metrics, as CloudWatch does. Those before the
+//! start of the process are unknown.
 
 use std::{
     collections::BTreeMap,
@@ -13,17 +13,16 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{Layer, layer::Context};
 
-/// The metrics that are refusals.
+/// Metrics of refusals.
 const METRICS: [Metric; 3] = [
     Metric::RequestsLimited,
     Metric::TokensRejected,
     Metric::PasswordsRejected,
 ];
-/// How long an hour is kept.
-const KEPT: TimeDelta = TimeDelta::hours(24);
+/// How long counts are kept.
+const RETENTION: TimeDelta = TimeDelta::hours(24);
 
-/// The counts, and since when there are any. As a layer of the subscriber it hears of every
-/// metric.
+/// Counts of refusals. As a layer of the tracing subscriber, it receives every metric.
 #[derive(Debug, Clone)]
 pub struct Refusals {
     since: DateTime<Utc>,
@@ -32,7 +31,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// None so far; `now` tells the time.
+    /// Starts counting. `now` returns the current time.
     #[must_use]
     pub fn new(now: fn() -> DateTime<Utc>) -> Self {
         Self {
@@ -42,12 +41,12 @@ impl Refusals {
         }
     }
 
-    /// When the count began.
+    /// Returns when counting started.
     pub(crate) fn since(&self) -> DateTime<Utc> {
         self.since
     }
 
-    /// The refusals of each hour that had one, the oldest first.
+    /// Returns the count of each hour that had refusals, oldest first.
     pub(crate) fn by_hour(&self) -> Vec<(DateTime<Utc>, i64)> {
         let hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
         hours.iter().map(|(hour, count)| (*hour, *count)).collect()
@@ -55,7 +54,7 @@ impl Refusals {
 
     fn add(&self, now: DateTime<Utc>) {
         let mut hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
-        hours.retain(|hour, _| now - *hour < KEPT);
+        hours.retain(|hour, _| now - *hour < RETENTION);
         let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
         *hours.entry(hour).or_default() += 1;
     }
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_metrics_of_refusals_are_counted_and_no_others() {
+    fn only_metrics_of_refusals_are_counted() {
         let refusals = Refusals::new(now);
         let subscriber = tracing_subscriber::registry().with(refusals.clone());
         tracing::subscriber::with_default(subscriber, || {
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_kept() {
+    fn counts_are_kept_for_a_day() {
         let refusals = Refusals::new(now);
         refusals.add(now());
         refusals.add(now() + TimeDelta::minutes(59));

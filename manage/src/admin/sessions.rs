@@ -1,36 +1,35 @@
-//! Who is signed in: sessions in the memory of this process, each under the digest of its
-//! cookie.
+//! Sessions of administrators, in memory, by the digests of their cookies.
 
 use std::collections::HashMap;
 
 use aws::tables::User;
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::address::EmailAddress;
-use sha2::{Digest, Sha256};
 
-/// A session that nobody uses ends after this time.
-const IDLE: TimeDelta = TimeDelta::minutes(30);
+use super::form::CookieDigest;
 
-/// What a session is known to be.
+/// Idle time after which a session ends.
+const IDLE_TIMEOUT: TimeDelta = TimeDelta::minutes(30);
+
+/// A session of an administrator.
 #[derive(Debug, Clone)]
-pub(super) struct Session {
-    /// Whose it is.
+pub(super) struct AdminSession {
+    /// The administrator's address.
     pub(super) email: EmailAddress,
-    /// The user's epoch at sign-in; a password that is set anew ends the session.
+    /// The user's session epoch at sign-in. A password reset increases it, which ends the session.
     pub(super) epoch: i64,
-    /// What every form of the session has to bring along.
+    /// The token that every form of the session must have.
     pub(super) form_token: String,
-    seen: DateTime<Utc>,
+    last_used_at: DateTime<Utc>,
 }
 
-/// The sessions. A cookie's own text is kept nowhere.
+/// All sessions.
 #[derive(Default)]
-pub(super) struct Sessions(HashMap<[u8; 32], Session>);
+pub(super) struct AdminSessions(HashMap<CookieDigest, AdminSession>);
 
-impl Sessions {
-    /// Begins a session for `user` under `cookie`, a new random text, and forgets those that
-    /// have ended.
-    pub(super) fn begin(
+impl AdminSessions {
+    /// Starts a session of `user` with `cookie`, a new random token, and removes ended sessions.
+    pub(super) fn start(
         &mut self,
         cookie: &str,
         form_token: String,
@@ -38,41 +37,37 @@ impl Sessions {
         now: DateTime<Utc>,
     ) {
         self.0.retain(|_, session| session.is_alive(now));
-        let session = Session {
+        let session = AdminSession {
             email: user.email.clone(),
             epoch: user.session_epoch,
             form_token,
-            seen: now,
+            last_used_at: now,
         };
-        self.0.insert(digest(cookie), session);
+        self.0.insert(CookieDigest::of(cookie), session);
     }
 
-    /// The session of `cookie`, which has been used now.
-    pub(super) fn touch(&mut self, cookie: &str, now: DateTime<Utc>) -> Option<Session> {
-        let key = digest(cookie);
+    /// Returns the session of `cookie` and restarts its idle timeout.
+    pub(super) fn touch(&mut self, cookie: &str, now: DateTime<Utc>) -> Option<AdminSession> {
+        let key = CookieDigest::of(cookie);
         let session = self.0.get_mut(&key)?;
         if !session.is_alive(now) {
             self.0.remove(&key);
             return None;
         }
-        session.seen = now;
+        session.last_used_at = now;
         Some(session.clone())
     }
 
     /// Ends the session of `cookie`.
     pub(super) fn end(&mut self, cookie: &str) {
-        self.0.remove(&digest(cookie));
+        self.0.remove(&CookieDigest::of(cookie));
     }
 }
 
-impl Session {
+impl AdminSession {
     fn is_alive(&self, now: DateTime<Utc>) -> bool {
-        now - self.seen < IDLE
+        now - self.last_used_at < IDLE_TIMEOUT
     }
-}
-
-fn digest(cookie: &str) -> [u8; 32] {
-    Sha256::digest(cookie).into()
 }
 
 #[cfg(test)]
@@ -103,8 +98,8 @@ mod tests {
 
     #[test]
     fn a_session_ends_after_half_an_hour_without_use() {
-        let mut sessions = Sessions::default();
-        sessions.begin("cookie", "form".to_owned(), &user(), at(0));
+        let mut sessions = AdminSessions::default();
+        sessions.start("cookie", "form".to_owned(), &user(), at(0));
         assert!(sessions.touch("cookie", at(29)).is_some());
         let session = sessions.touch("cookie", at(58)).expect("it was used");
         assert_eq!((session.epoch, session.form_token.as_str()), (3, "form"));
@@ -113,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_cookie_opens_a_session_and_its_end_closes_it() {
-        let mut sessions = Sessions::default();
-        sessions.begin("cookie", "form".to_owned(), &user(), at(0));
+    fn a_session_is_found_only_by_its_cookie_until_it_ends() {
+        let mut sessions = AdminSessions::default();
+        sessions.start("cookie", "form".to_owned(), &user(), at(0));
         assert!(sessions.touch("cookies", at(0)).is_none());
         assert!(sessions.touch("", at(0)).is_none());
         sessions.end("cookie");
@@ -123,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_have_ended_are_forgotten() {
-        let mut sessions = Sessions::default();
-        sessions.begin("one", "form".to_owned(), &user(), at(0));
-        sessions.begin("two", "form".to_owned(), &user(), at(31));
+    fn ended_sessions_are_removed() {
+        let mut sessions = AdminSessions::default();
+        sessions.start("one", "form".to_owned(), &user(), at(0));
+        sessions.start("two", "form".to_owned(), &user(), at(31));
         assert_eq!(sessions.0.len(), 1);
     }
 }

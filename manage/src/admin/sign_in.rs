@@ -15,29 +15,31 @@ use rules::address::EmailAddress;
 use zeroize::Zeroizing;
 
 use super::{
-    Panel,
-    guard::{Admin, Fields, SESSION_COOKIE, cookie, random_text, set_cookie},
+    form::{FormFields, cookie, random_token, set_cookie},
+    guard::{Admin, SESSION_COOKIE},
     pages::{Failure, Frame, STYLE, render},
+    panel::Panel,
+    sign_in_attempts::Attempt,
 };
 
-/// The cookie whose value the sign-in form repeats, as there is no session yet to tie it to.
+/// The cookie whose value the sign-in form repeats, since there is no session yet.
 const FORM_COOKIE: &str = "admin_sign_in";
-/// The cookie by which a browser is known that has signed in before.
+/// The cookie that identifies a browser that has signed in before.
 const BROWSER_COOKIE: &str = "admin_browser";
 
 #[derive(Template)]
 #[template(path = "admin/sign_in.html")]
-struct SignIn<'a> {
+struct SignInPage<'a> {
     frame: Option<Frame<'a>>,
     token: &'a str,
     email: &'a str,
     error: Option<&'a str>,
 }
 
-/// The form.
+/// Shows the sign-in form.
 pub(super) async fn show() -> Result<Response, Failure> {
-    let token = random_text()?;
-    let page = SignIn {
+    let token = random_token()?;
+    let page = SignInPage {
         frame: None,
         token: &token,
         email: "",
@@ -47,32 +49,32 @@ pub(super) async fn show() -> Result<Response, Failure> {
     Ok((headers, render(&page)).into_response())
 }
 
-/// Begins a session for a superuser who knows their password. Whatever else is wrong has one
-/// answer, after the same work.
-pub(super) async fn enter(
+/// Starts a session if the address and password are those of an active superuser. All failures
+/// have the same response, after the same work.
+pub(super) async fn sign_in(
     State(panel): State<Arc<Panel>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let mut form = Fields::parse(&body);
+    let mut form = FormFields::parse(&body);
     let token = cookie(&headers, FORM_COOKIE).unwrap_or_default();
     form.check_token(token)?;
     let typed = Password::new(&Zeroizing::new(form.take("password")));
     let email = EmailAddress::parse(form.get("email")).ok();
 
     let browser = cookie(&headers, BROWSER_COOKIE);
-    let keys = panel.tries().keys(email.as_ref(), peer.ip(), browser);
-    let begun = panel.tries().begin(&keys, (panel.now)());
-    if let Err(seconds) = begun {
+    let keys = panel.attempts().keys(email.as_ref(), peer.ip(), browser);
+    let attempt = panel.attempts().begin(&keys, (panel.now)());
+    if let Attempt::Wait { seconds } = attempt {
         tracing::warn!(
-            account = account(email.as_ref()),
-            "too many sign-ins failed"
+            account = loggable(email.as_ref()),
+            "too many failed sign-ins"
         );
-        return Ok(limited(token, form.get("email"), seconds));
+        return Ok(rate_limited(token, form.get("email"), seconds));
     }
     let Some(user) = superuser(&panel, email.as_ref(), typed).await? else {
-        tracing::warn!(account = account(email.as_ref()), "a sign-in failed");
+        tracing::warn!(account = loggable(email.as_ref()), "sign-in failed");
         let error = "This is not the address and password of an active superuser.";
         return Ok(refused(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -81,12 +83,12 @@ pub(super) async fn enter(
             error,
         ));
     };
-    let browser = random_text()?;
-    panel.tries().succeed(&keys, &user.email, &browser);
-    begin(&panel, &headers, &user, &browser)
+    let browser = random_token()?;
+    panel.attempts().succeed(&keys, &user.email, &browser);
+    start_session(&panel, &headers, &user, &browser)
 }
 
-/// The active superuser under `email` whose password was typed.
+/// Returns the active superuser with the address `email`, if `typed` is their password.
 async fn superuser(
     panel: &Panel,
     email: Option<&EmailAddress>,
@@ -96,31 +98,31 @@ async fn superuser(
         Some(email) => panel.users.get(email).await?,
         None => None,
     };
-    // A hash of another kind is refused without any work, so the dummy stands in for it too.
+    // Another kind of hash fails at once, so the dummy hash replaces it too.
     let hash = user
         .as_ref()
         .and_then(|user| user.password_hash.clone())
         .filter(|hash| hash.contains("$argon2"))
         .unwrap_or_else(|| panel.dummy_hash.clone());
-    let is_right = tokio::task::spawn_blocking(move || passwords::verify(&typed, &hash))
+    let is_correct = tokio::task::spawn_blocking(move || passwords::verify(&typed, &hash))
         .await
         .unwrap_or(false);
-    Ok(user.filter(|user| is_right && user.is_active && user.is_superuser))
+    Ok(user.filter(|user| is_correct && user.is_active && user.is_superuser))
 }
 
-/// A new session, whatever cookie the browser held before; from now on it is known as `browser`.
-fn begin(
+/// Replaces the browser's session with a new one, and remembers the browser as `browser`.
+fn start_session(
     panel: &Panel,
     headers: &HeaderMap,
     user: &User,
     browser: &str,
 ) -> Result<Response, Failure> {
-    let (id, form_token) = (random_text()?, random_text()?);
+    let (id, form_token) = (random_token()?, random_token()?);
     let mut sessions = panel.sessions();
     if let Some(old) = cookie(headers, SESSION_COOKIE) {
         sessions.end(old);
     }
-    sessions.begin(&id, form_token, user, (panel.now)());
+    sessions.start(&id, form_token, user, (panel.now)());
     tracing::info!(administrator = user.email.digest(), "signed in");
     let cookies = AppendHeaders([
         (header::SET_COOKIE, set_cookie(SESSION_COOKIE, &id)),
@@ -131,13 +133,13 @@ fn begin(
 }
 
 /// Ends the session.
-pub(super) async fn leave(
+pub(super) async fn sign_out(
     State(panel): State<Arc<Panel>>,
     admin: Admin,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    Fields::parse(&body).check_token(&admin.form_token)?;
+    FormFields::parse(&body).check_token(&admin.form_token)?;
     if let Some(id) = cookie(&headers, SESSION_COOKIE) {
         panel.sessions().end(id);
     }
@@ -146,12 +148,12 @@ pub(super) async fn leave(
     Ok((cookies, Redirect::to("/admin/sign-in/")).into_response())
 }
 
-/// What a log line may hold of the address that was typed.
-fn account(email: Option<&EmailAddress>) -> String {
+/// Returns what a log line may contain about a typed address.
+fn loggable(email: Option<&EmailAddress>) -> String {
     email.map_or_else(|| "no address".to_owned(), EmailAddress::digest)
 }
 
-fn limited(token: &str, email: &str, seconds: i64) -> Response {
+fn rate_limited(token: &str, email: &str, seconds: i64) -> Response {
     let error = format!("Too many sign-ins have failed. Try again in {seconds} seconds.");
     let mut response = refused(StatusCode::TOO_MANY_REQUESTS, token, email, &error);
     response
@@ -161,7 +163,7 @@ fn limited(token: &str, email: &str, seconds: i64) -> Response {
 }
 
 fn refused(status: StatusCode, token: &str, email: &str, error: &str) -> Response {
-    let page = SignIn {
+    let page = SignInPage {
         frame: None,
         token,
         email,
