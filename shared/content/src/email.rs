@@ -1,20 +1,19 @@
-//! The two mails: the link, and the notice that a password was changed.
+//! The two emails: the reset link, and the notice that the password was changed.
+
+mod letter;
+mod name;
 
 use askama::Template;
 use chrono::{DateTime, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rules::{address::EmailAddress, token::ResetToken};
 use url::Url;
 use zeroize::Zeroizing;
 
-use rules::{address::EmailAddress, token::ResetToken};
+use letter::Letter;
 
-use crate::messages::Messages;
-
-/// The most of a name that a mail shows, in characters.
-const MAX_NAME_CHARS: usize = 64;
-
-/// What a fragment's value keeps as it is: the unreserved characters of RFC 3986 §2.3, and the
-/// at sign, so that a person can read the address.
+/// Escaped in a fragment's value: everything except the unreserved characters of RFC 3986 §2.3 and
+/// the at sign, which keeps the address readable.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -22,39 +21,39 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b'@');
 
-/// A mail that is ready to be sent.
+/// An email, ready to send.
 pub struct Email {
-    /// One line.
+    /// The subject, on one line.
     pub subject: String,
-    /// The plain part; complete without the other.
+    /// The plain-text part, complete by itself.
     pub text: Zeroizing<String>,
-    /// The HTML part; complete without the other.
+    /// The HTML part, complete by itself.
     pub html: Zeroizing<String>,
 }
 
-/// Who writes to whom.
+/// Branding and recipient of an email.
 #[derive(Clone, Copy)]
 pub struct EmailContext<'a> {
-    /// The application's name.
+    /// Name of the application.
     pub app_name: &'a str,
-    /// Where somebody can turn.
+    /// Address of the support page or mailbox.
     pub support_url: Option<&'a Url>,
-    /// The account's name, which its owner or an attacker has chosen.
+    /// Name of the account. Its owner chose it, or an attacker.
     pub name: Option<&'a str>,
-    /// The address that the mail goes to.
+    /// Address of the recipient.
     pub mail_to: &'a str,
-    /// The reader's language: the account's, else that of the page the mail was asked for on.
+    /// Languages by preference: the account's, then that of the page the email was requested on.
     pub locales: [Option<&'a str>; 2],
-    /// The application's colour as CSS has it, such as `#1d4ed8`: the button's.
+    /// Colour of the button, as CSS writes it, such as `#1d4ed8`.
     pub color: &'a str,
-    /// A colour that can be read on it.
+    /// Colour of text on the button.
     pub on_color: &'a str,
-    /// The `https:` address of the application's logo; the mails' one remote image.
+    /// `https:` URL of the logo, the only remote image.
     pub logo: Option<&'a str>,
 }
 
-/// The link with the token in its fragment, which no browser sends to a server: so the token
-/// stands in no access log and no `Referer`.
+/// Returns the link with the token in its fragment. Browsers never send a fragment to a server, so
+/// the token reaches no access log and no `Referer`.
 #[must_use]
 pub fn reset_link(reset_url: &Url, email: &EmailAddress, token: &ResetToken) -> Zeroizing<String> {
     let email = utf8_percent_encode(email.as_str(), ESCAPED);
@@ -64,7 +63,7 @@ pub fn reset_link(reset_url: &Url, email: &EmailAddress, token: &ResetToken) -> 
     ))
 }
 
-/// The mail that carries `link` and, for pasting, its token.
+/// Builds the email with `link` and, for pasting, its token.
 #[must_use]
 pub fn reset(
     to: &EmailContext<'_>,
@@ -89,7 +88,7 @@ pub fn reset(
     }
 }
 
-/// The mail that says that the password was changed at `changed_at`.
+/// Builds the notice that the password was changed at `changed_at`.
 #[must_use]
 pub fn password_changed(to: &EmailContext<'_>, changed_at: DateTime<Utc>) -> Email {
     let letter = Letter::new(to, changed_at);
@@ -106,160 +105,6 @@ fn render(template: &impl Template) -> Zeroizing<String> {
             .render()
             .expect("writing to a string does not fail"),
     )
-}
-
-/// Stands in a message for a value that the HTML part marks up: Unicode keeps these characters
-/// for what happens inside a program.
-mod slot {
-    pub(super) const APP: &str = "\u{fdd0}";
-    pub(super) const EMAIL: &str = "\u{fdd1}";
-    pub(super) const NAME: &str = "\u{fdd2}";
-    pub(super) const SUPPORT: &str = "\u{fdd3}";
-
-    pub(super) fn is_slot(c: char) -> bool {
-        ('\u{fdd0}'..='\u{fdd3}').contains(&c)
-    }
-}
-
-/// A part of a message in HTML.
-enum Piece<'a> {
-    /// The message's own words.
-    Words(String),
-    /// What a person or the application is called, in whatever script.
-    Name(&'a str),
-    /// An e-mail address.
-    Address(&'a str),
-    /// Where somebody can turn.
-    Help(&'a Help<'a>),
-}
-
-/// Where somebody can turn.
-struct Help<'a> {
-    url: &'a str,
-    /// The address as a person writes it.
-    shown: &'a str,
-}
-
-/// What both parts of a mail are filled from.
-struct Letter<'a> {
-    to: &'a EmailContext<'a>,
-    messages: Messages,
-    date: String,
-    name: Option<String>,
-    help: Option<Help<'a>>,
-}
-
-impl<'a> Letter<'a> {
-    fn new(to: &'a EmailContext<'a>, at: DateTime<Utc>) -> Self {
-        let messages = Messages::for_locales(to.locales);
-        let help = |url: &'a Url| Help {
-            url: url.as_str(),
-            shown: url.as_str().trim_start_matches("mailto:"),
-        };
-        Self {
-            to,
-            date: messages.date(at),
-            messages,
-            name: to.name.and_then(harmless_name),
-            help: to.support_url.map(help),
-        }
-    }
-
-    /// The message `id`, filled in, for plain text. There the name's angle brackets cannot be
-    /// escaped.
-    fn text(&self, id: &str) -> String {
-        let name = self.name.as_deref().unwrap_or_default();
-        let values = [
-            ("app", self.to.app_name),
-            ("email", self.to.mail_to),
-            ("name", &name.replace('<', "‹").replace('>', "›")),
-            ("support", self.help.as_ref().map_or("", |help| help.shown)),
-            ("date", &self.date),
-        ];
-        self.messages.text(id, &values)
-    }
-
-    /// The message `id`, filled in, for HTML.
-    fn pieces(&self, id: &str) -> Vec<Piece<'_>> {
-        let values = [
-            ("app", slot::APP),
-            ("email", slot::EMAIL),
-            ("name", slot::NAME),
-            ("support", slot::SUPPORT),
-            ("date", &self.date),
-        ];
-        let text = self.messages.text(id, &values);
-        text.split_inclusive(slot::is_slot)
-            .flat_map(|part| {
-                let words = part.trim_end_matches(slot::is_slot);
-                let filled = match &part[words.len()..] {
-                    slot::APP => Some(Piece::Name(self.to.app_name)),
-                    slot::EMAIL => Some(Piece::Address(self.to.mail_to)),
-                    slot::NAME => self.name.as_deref().map(Piece::Name),
-                    slot::SUPPORT => self.help.as_ref().map(Piece::Help),
-                    _ => None,
-                };
-                [Some(Piece::Words(words.to_owned())), filled]
-            })
-            .flatten()
-            .collect()
-    }
-
-    /// The message that greets.
-    fn greeting(&self) -> &'static str {
-        if self.name.is_some() {
-            "mail-greeting"
-        } else {
-            "mail-greeting-nameless"
-        }
-    }
-
-    /// Which way the language is read, for `dir`.
-    fn direction(&self) -> String {
-        self.messages.text("direction", &[])
-    }
-
-    /// The side that its lines begin on, for mail programs that do not know `start`.
-    fn start(&self) -> &'static str {
-        if self.direction() == "rtl" {
-            "right"
-        } else {
-            "left"
-        }
-    }
-}
-
-/// A name as a mail may show it: on one line, not too long, and without anything that a mail
-/// program would turn into a link, since whoever registers somebody else's address chooses the
-/// name that the mail greets.
-fn harmless_name(name: &str) -> Option<String> {
-    let visible = |c: char| {
-        if c.is_control() || is_format(c) {
-            ' '
-        } else {
-            c
-        }
-    };
-    let line: String = name.chars().map(visible).collect();
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let mut shown = String::new();
-    let mut previous = ' ';
-    for c in words.join(" ").chars().take(MAX_NAME_CHARS) {
-        // "evil.com" and "http://evil" fall apart; "J. R. Hartley" stays as it is. The dots are
-        // those of UTS #46, all of which separate a domain's labels.
-        if matches!(previous, '.' | '。' | '．' | '｡' | ':' | '/') && !c.is_whitespace() {
-            shown.push(' ');
-        }
-        shown.push(c);
-        previous = c;
-    }
-    (!shown.is_empty()).then_some(shown)
-}
-
-/// Invisible characters that change how their neighbours are shown.
-fn is_format(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[derive(Template)]
@@ -293,11 +138,11 @@ struct ChangedHtml<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::Language;
+    use crate::{language::Language, messages::Messages};
 
     const TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-    // Short enough to be shown whole.
+    // Short enough to be shown in full.
     const HOSTILE_NAME: &str =
         "<script>{{7*7}}\r\nBcc: e@x.io\u{202e}\u{2067} \"http://evil.example/x\" { $app }";
 
@@ -318,38 +163,42 @@ mod tests {
         DateTime::from_timestamp(1_790_000_000, 0).expect("in range")
     }
 
-    fn reset_for(to: &EmailContext<'_>) -> Email {
-        let token = ResetToken::parse(TOKEN).expect("has the shape");
+    fn reset_to(to: &EmailContext<'_>) -> Email {
+        let token = ResetToken::parse(TOKEN).expect("well-formed");
         let email = EmailAddress::parse("ada+x@example.com").expect("valid");
         let reset_url = Url::parse("https://app.example.com/reset?x=1").expect("valid");
         let link = reset_link(&reset_url, &email, &token);
         reset(to, &link, &token, at())
     }
 
-    fn reset_mail(name: &str) -> Email {
+    fn reset_email(name: &str) -> Email {
         let support = Url::parse("mailto:help@example.com").expect("valid");
-        reset_for(&context(name, Some(&support)))
+        reset_to(&context(name, Some(&support)))
     }
 
     #[test]
-    fn the_link_carries_address_and_token_in_its_fragment() {
-        let mail = reset_mail("Ada");
+    fn the_link_has_address_and_token_in_its_fragment() {
+        let email = reset_email("Ada");
         let link =
             format!("https://app.example.com/reset?x=1#email=ada%2Bx@example.com&token={TOKEN}");
-        assert!(mail.text.lines().any(|line| line == link), "{}", *mail.text);
+        assert!(
+            email.text.lines().any(|line| line == link),
+            "{}",
+            *email.text
+        );
         let escaped = link.replace('&', "&#38;");
         assert!(
-            mail.html.contains(&format!("href=\"{escaped}\"")),
+            email.html.contains(&format!("href=\"{escaped}\"")),
             "{}",
-            *mail.html
+            *email.html
         );
     }
 
     #[test]
-    fn both_parts_say_what_a_reader_needs() {
-        let mail = reset_mail("Ada");
-        for part in [&mail.text, &mail.html] {
-            for said in [
+    fn both_parts_are_complete() {
+        let email = reset_email("Ada");
+        for part in [&email.text, &email.html] {
+            for fact in [
                 "Ada",
                 "Ada+x@example.com",
                 "Analytical Engine",
@@ -358,24 +207,24 @@ mod tests {
                 "help@example.com",
                 "If it was not you",
             ] {
-                assert!(part.contains(said), "{said}: {}", **part);
+                assert!(part.contains(fact), "{fact}: {}", **part);
             }
         }
         let notice = password_changed(&context("Ada", None), at());
         for part in [&notice.text, &notice.html] {
-            for said in [
+            for fact in [
                 "Ada",
                 "Ada+x@example.com",
                 "was changed on 21 September 2026, 14:13 UTC",
                 "If it was not you",
             ] {
-                assert!(part.contains(said), "{said}: {}", **part);
+                assert!(part.contains(fact), "{fact}: {}", **part);
             }
         }
     }
 
     #[test]
-    fn mails_look_as_they_did() {
+    fn emails_match_their_snapshots() {
         let support = Url::parse("https://engine.example/help").expect("valid");
         for language in ["en", "ar"] {
             let hostile = EmailContext {
@@ -389,11 +238,11 @@ mod tests {
                 ..hostile
             };
             for (case, to) in [("hostile", hostile), ("plain", plain)] {
-                for (kind, mail) in [
-                    ("reset", reset_for(&to)),
+                for (kind, email) in [
+                    ("reset", reset_to(&to)),
                     ("changed", password_changed(&to, at())),
                 ] {
-                    let parts = format!("{}\n\n{}\n\n{}", mail.subject, *mail.text, *mail.html);
+                    let parts = format!("{}\n\n{}\n\n{}", email.subject, *email.text, *email.html);
                     insta::assert_snapshot!(format!("{kind}_{case}_{language}"), parts);
                 }
             }
@@ -401,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mail_is_small_and_carries_its_direction() {
+    fn every_email_is_small_and_declares_its_direction() {
         let support = Url::parse("https://engine.example/help").expect("valid");
         for language in Language::all() {
             let to = EmailContext {
@@ -410,25 +259,22 @@ mod tests {
                 ..context("Ada", Some(&support))
             };
             let is_rtl = Messages::of(language).text("direction", &[]) == "rtl";
-            for mail in [reset_for(&to), password_changed(&to, at())] {
-                // Gmail cuts a mail off at about 100 KB, and people read on slow networks.
-                assert!(mail.html.len() + mail.text.len() < 20 * 1024);
-                assert_eq!(mail.subject.lines().count(), 1);
-                assert_eq!(mail.html.contains("dir=\"rtl\""), is_rtl);
-                assert_eq!(mail.html.contains("align=\"right\""), is_rtl);
-                for slot in [slot::APP, slot::EMAIL, slot::NAME, slot::SUPPORT] {
-                    assert!(!mail.html.contains(slot));
-                }
+            for email in [reset_to(&to), password_changed(&to, at())] {
+                // Gmail clips an email at about 100 KB, and some readers are on slow networks.
+                assert!(email.html.len() + email.text.len() < 20 * 1024);
+                assert_eq!(email.subject.lines().count(), 1);
+                assert_eq!(email.html.contains("dir=\"rtl\""), is_rtl);
+                assert_eq!(email.html.contains("align=\"right\""), is_rtl);
                 let address = "<span dir=\"ltr\">Ada+x@example.com</span>";
-                assert_eq!(mail.html.matches(address).count(), 2);
+                assert_eq!(email.html.matches(address).count(), 2);
             }
         }
     }
 
     #[test]
     fn a_hostile_name_is_inert_in_both_parts() {
-        let mail = reset_mail(HOSTILE_NAME);
-        for part in [&mail.text, &mail.html] {
+        let email = reset_email(HOSTILE_NAME);
+        for part in [&email.text, &email.html] {
             for harmful in [
                 "<script",
                 "49",
@@ -442,30 +288,11 @@ mod tests {
             }
         }
         assert!(
-            mail.text.starts_with(
+            email.text.starts_with(
                 "Hello ‹script›{{7*7}} Bcc: e@x. io \"http: / / evil. example/ x\" { $app },\n"
             ),
             "{}",
-            *mail.text
-        );
-    }
-
-    #[test]
-    fn ordinary_names_stay_as_they_are() {
-        for name in [
-            "Ada Lovelace",
-            "J. R. Hartley",
-            "Siân O'Neill-Łukasz",
-            "مريم",
-            "李 小龍",
-            "Bob & Alice (home)",
-        ] {
-            assert_eq!(harmless_name(name).as_deref(), Some(name));
-        }
-        assert_eq!(harmless_name(" \u{202e}\n"), None);
-        assert_eq!(
-            harmless_name(&"x".repeat(100)).map(|name| name.len()),
-            Some(64)
+            *email.text
         );
     }
 }

@@ -1,6 +1,7 @@
 //! What people read: messages by language, and the two emails.
 
 pub mod email;
+pub mod language;
 pub mod messages;
 mod weakness;
 

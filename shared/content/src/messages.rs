@@ -1,184 +1,80 @@
-//! What people read, by language: one Fluent file each, compiled in.
+//! Messages, from one Fluent file per language.
 
 use std::{
-    ffi::OsStr,
-    sync::{LazyLock, OnceLock},
+    borrow::Cow,
+    sync::{Arc, LazyLock, OnceLock},
 };
 
+use askama::filters::{Html, escape};
 use chrono::{DateTime, Datelike, Utc};
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentBundle};
-use include_dir::{Dir, File, include_dir};
 use unic_langid::LanguageIdentifier;
 
-/// One file for each language, named after its tag. A new file is seen by the next build that
-/// compiles this one anew.
-static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/messages");
-
-/// The language of somebody who has not said which.
-const DEFAULT: &str = "en";
-
-/// A language that people are spoken to in.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Language {
-    /// Its tag, for `lang` in HTML.
-    pub tag: &'static str,
-    source: &'static str,
-}
-
-impl Language {
-    /// All of them, in the order of their tags.
-    #[must_use]
-    pub fn all() -> &'static [Self] {
-        static ALL: LazyLock<Vec<Language>> = LazyLock::new(|| {
-            let language = |file: &'static File<'_>| {
-                let tag = file.path().file_stem().and_then(OsStr::to_str);
-                Some(Language {
-                    tag: tag?,
-                    source: file.contents_utf8()?,
-                })
-            };
-            let mut all: Vec<Language> = FILES.files().filter_map(language).collect();
-            all.sort_by_key(|language| language.tag);
-            all
-        });
-        &ALL
-    }
-
-    /// The language for `locale`, a tag such as `pt-BR` or `es_MX`: the same, else one of the
-    /// same language, if not of the same country.
-    #[must_use]
-    pub fn find(locale: &str) -> Option<&'static Self> {
-        let primary = |tag: &str| {
-            tag.split(['-', '_'])
-                .next()
-                .unwrap_or_default()
-                .to_ascii_lowercase()
-        };
-        let same = |language: &&Self| language.tag.eq_ignore_ascii_case(&locale.replace('_', "-"));
-        let near = |language: &&Self| primary(language.tag) == primary(locale);
-        Self::all()
-            .iter()
-            .find(same)
-            .or_else(|| Self::all().iter().find(near))
-    }
-
-    /// The language that was `chosen`, else the first of `accepted`, an `Accept-Language` header
-    /// (RFC 9110 §12.5.4), that is there, else English.
-    #[must_use]
-    pub fn negotiate(chosen: Option<&str>, accepted: Option<&str>) -> &'static Self {
-        let weigh = |range: &str| {
-            let (tag, parameters) = range.split_once(';').unwrap_or((range, ""));
-            let weight = parameters
-                .trim()
-                .strip_prefix("q=")
-                .map_or(Some(1.0), |q| q.trim().parse().ok());
-            Some((
-                tag.trim().to_owned(),
-                weight.filter(|weight: &f32| *weight > 0.0)?,
-            ))
-        };
-        let mut ranges: Vec<(String, f32)> = accepted
-            .unwrap_or_default()
-            .split(',')
-            .filter_map(weigh)
-            .collect();
-        ranges.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        chosen
-            .and_then(Self::find)
-            .or_else(|| ranges.iter().find_map(|(tag, _)| Self::find(tag)))
-            .unwrap_or_else(Self::default_language)
-    }
-
-    fn default_language() -> &'static Self {
-        Self::find(DEFAULT).expect("English is there")
-    }
-
-    /// What the language calls itself; read without the rest of the file.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        let name = self
-            .source
-            .lines()
-            .find_map(|line| line.strip_prefix("language-name = "));
-        name.unwrap_or(self.tag)
-    }
-}
-
-type Bundle = FluentBundle<FluentResource>;
-
-/// Reads the file of `language`.
-fn read(language: &Language) -> Bundle {
-    let locale: LanguageIdentifier = language.tag.parse().expect("a test reads every tag");
-    let messages =
-        FluentResource::try_new(language.source.to_owned()).expect("a test reads every file");
-    let mut bundle = FluentBundle::new_concurrent(vec![locale]);
-    // Marks around each value would end up inside of addresses that people copy.
-    bundle.set_use_isolating(false);
-    bundle
-        .add_resource(messages)
-        .expect("a test looks for doubles");
-    bundle
-}
+use crate::language::Language;
 
 /// The messages of one language.
 pub struct Messages {
     language: &'static Language,
-    bundle: &'static Bundle,
+    bundles: &'static Bundles,
 }
 
 impl Messages {
-    /// The messages for the first of `locales` that is there; English where none is.
+    /// Returns the messages in the first available language of `locales`, else in English.
     #[must_use]
     pub fn for_locales(locales: [Option<&str>; 2]) -> Self {
         let found = locales.into_iter().flatten().find_map(Language::find);
-        Self::of(found.unwrap_or_else(Language::default_language))
+        Self::of(found.unwrap_or_else(Language::english))
     }
 
     /// Returns the messages in English.
     #[must_use]
     pub fn english() -> Self {
-        Self::of(Language::default_language())
+        Self::of(Language::english())
     }
 
-    /// The messages of `language`.
+    /// Returns the messages in `language`.
     #[must_use]
     pub fn of(language: &'static Language) -> Self {
-        // One place for each language, filled when it is first spoken: reading a file costs more
-        // than writing a mail.
-        static BUNDLES: LazyLock<Vec<OnceLock<Bundle>>> =
+        // Each language is parsed once, when it is first used: parsing a file costs more than
+        // writing an email.
+        static BUNDLES: LazyLock<Vec<OnceLock<Bundles>>> =
             LazyLock::new(|| Language::all().iter().map(|_| OnceLock::new()).collect());
-        let is_it = |known: &Language| known.tag == language.tag;
-        let index = Language::all().iter().position(is_it);
-        let bundle = &BUNDLES[index.expect("one of all")];
-        let bundle = bundle.get_or_init(|| read(language));
-        Self { language, bundle }
+        let index = Language::all().iter().position(|known| known == language);
+        let bundles = &BUNDLES[index.expect("a known language")];
+        Self {
+            language,
+            bundles: bundles.get_or_init(|| Bundles::parse(language)),
+        }
     }
 
-    /// Whose messages they are.
+    /// Returns the language of the messages.
     #[must_use]
     pub fn language(&self) -> &'static Language {
         self.language
     }
 
-    /// The message `id` with `values` filled in.
+    /// Formats the message `id` with `values`.
     #[must_use]
     pub fn text(&self, id: &str, values: &[(&str, &str)]) -> String {
-        let values = values
-            .iter()
-            .map(|(name, value)| (*name, FluentValue::from(*value)))
-            .collect();
-        self.format(id, &values)
+        format(&self.bundles.text, id, &arguments(values))
     }
 
-    /// The message `id` with the number `value` filled in as `name`, in the right plural.
+    /// Formats the message `id` as HTML. Only the message's own words are escaped: `values` must be
+    /// HTML already.
+    #[must_use]
+    pub fn html(&self, id: &str, values: &[(&str, &str)]) -> String {
+        format(&self.bundles.html, id, &arguments(values))
+    }
+
+    /// Formats the message `id` with the number `value` as `name`, in the right plural.
     #[must_use]
     pub fn number(&self, id: &str, name: &str, value: i64) -> String {
         let mut values = FluentArgs::new();
         values.set(name, value);
-        self.format(id, &values)
+        format(&self.bundles.text, id, &values)
     }
 
-    /// `at` as the language writes it, to the minute and in UTC.
+    /// Formats `at` to the minute, in UTC.
     #[must_use]
     pub fn date(&self, at: DateTime<Utc>) -> String {
         let mut values = FluentArgs::new();
@@ -186,19 +82,61 @@ impl Messages {
         values.set("month", at.month());
         values.set("year", at.year().to_string());
         values.set("time", at.format("%H:%M").to_string());
-        self.format("date", &values)
+        format(&self.bundles.text, "date", &values)
     }
+}
 
-    fn format(&self, id: &str, values: &FluentArgs<'_>) -> String {
-        let message = self
-            .bundle
-            .get_message(id)
-            .and_then(|message| message.value());
-        let pattern = message.expect("every language has every message, as a test makes sure");
-        self.bundle
-            .format_pattern(pattern, Some(values), &mut Vec::new())
-            .into_owned()
+type Bundle = FluentBundle<Arc<FluentResource>>;
+
+/// The same messages for plain text and for HTML.
+struct Bundles {
+    text: Bundle,
+    html: Bundle,
+}
+
+impl Bundles {
+    fn parse(language: &Language) -> Self {
+        let messages = FluentResource::try_new(language.source.to_owned());
+        let messages = Arc::new(messages.expect("a test parses every file"));
+        let mut html = bundle(language, messages.clone());
+        html.set_transform(Some(escape_words));
+        Self {
+            text: bundle(language, messages),
+            html,
+        }
     }
+}
+
+fn bundle(language: &Language, messages: Arc<FluentResource>) -> Bundle {
+    let locale: LanguageIdentifier = language.tag.parse().expect("a test parses every tag");
+    let mut bundle = FluentBundle::new_concurrent(vec![locale]);
+    // Isolation marks around values would end up inside the addresses that people copy.
+    bundle.set_use_isolating(false);
+    bundle
+        .add_resource(messages)
+        .expect("a test finds duplicates");
+    bundle
+}
+
+/// Escapes words of a message exactly as the templates do.
+fn escape_words(words: &str) -> Cow<'_, str> {
+    let Ok(escaped) = escape(words, Html);
+    escaped.to_string().into()
+}
+
+fn arguments<'a>(values: &[(&'a str, &'a str)]) -> FluentArgs<'a> {
+    values
+        .iter()
+        .map(|(name, value)| (*name, FluentValue::from(*value)))
+        .collect()
+}
+
+fn format(bundle: &Bundle, id: &str, values: &FluentArgs<'_>) -> String {
+    let pattern = bundle.get_message(id).and_then(|message| message.value());
+    let pattern = pattern.expect("a test requires every message in every language");
+    bundle
+        .format_pattern(pattern, Some(values), &mut Vec::new())
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -206,7 +144,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// The names of a file's messages, each with the values that it fills in.
+    /// Returns the ids of a file's messages, each with the names of its values.
     fn outline(source: &str) -> BTreeMap<String, Vec<String>> {
         let mut outline = BTreeMap::new();
         let mut current = String::new();
@@ -215,7 +153,7 @@ mod tests {
                 id.clone_into(&mut current);
                 assert!(
                     outline.insert(current.clone(), Vec::new()).is_none(),
-                    "{id} comes twice"
+                    "duplicate message {id}"
                 );
             }
             for value in line.split("{ $").skip(1) {
@@ -238,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_language_has_the_same_messages_with_the_same_values() {
-        let english = outline(Language::default_language().source);
+        let english = outline(Language::english().source);
         assert!(english.len() > 10);
         for language in Language::all() {
             let tag = language.tag;
@@ -266,16 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn every_file_is_a_language() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates/messages");
+    fn html_escapes_the_words_of_a_message_but_not_its_values() {
+        let bundles = Bundles::parse(&Language {
+            tag: "en",
+            source: "greeting = Tom's { $count ->\n  [one] <one>\n *[other] \"many\"\n} & { $name }",
+        });
+        let values = arguments(&[("count", "1"), ("name", "<bdi>Ada</bdi>")]);
         assert_eq!(
-            std::fs::read_dir(folder).expect("is there").count(),
-            Language::all().len()
+            format(&bundles.html, "greeting", &values),
+            "Tom&#39;s &#34;many&#34; &#38; <bdi>Ada</bdi>"
+        );
+        assert_eq!(
+            format(&bundles.text, "greeting", &values),
+            "Tom's \"many\" & <bdi>Ada</bdi>"
         );
     }
 
     #[test]
-    fn a_locale_finds_its_language() {
+    fn messages_are_in_the_first_available_language() {
         for (locale, tag) in [
             (Some("pt-BR"), "pt-BR"),
             (Some("pt_PT"), "pt-BR"),
@@ -302,27 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_is_answered_in_the_language_it_likes_best() {
-        for (chosen, accepted, tag) in [
-            (None, None, "en"),
-            (None, Some("es-ES,es;q=0.9,en;q=0.8"), "es"),
-            (None, Some("en;q=0.5, pt;q=0.9"), "pt-BR"),
-            (None, Some("tlh, es;q=0.1"), "es"),
-            (None, Some("es;q=0, *"), "en"),
-            (None, Some(";;;,q=,\u{0},es;q=x"), "en"),
-            (Some("es"), Some("pt"), "es"),
-            (Some("tlh"), Some("pt"), "pt-BR"),
-        ] {
-            assert_eq!(
-                Language::negotiate(chosen, accepted).tag,
-                tag,
-                "{chosen:?} {accepted:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn dates_read_as_people_write_them() {
+    fn dates_follow_the_conventions_of_the_language() {
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("in range");
         for (locale, date) in [
             ("en", "21 September 2026, 14:13 UTC"),

@@ -1,4 +1,4 @@
-# Verbal nouns rather than imperatives, which in Arabic are either masculine or feminine.
+# Uses verbal nouns instead of imperatives, which in Arabic address either a man or a woman.
 
 language-name = العربية
 direction = rtl

@@ -16,7 +16,7 @@ date = { $day }. { $month ->
    *[12] Dezember
 } { $year }, { $time } UTC
 
-# After the greeting's comma, reset-asked and changed-what go on in lower case.
+# reset-asked and changed-what continue the sentence after the greeting's comma, so they start in lower case.
 mail-greeting = Hallo { $name },
 mail-greeting-nameless = Hallo,
 mail-support = Brauchen Sie Hilfe? { $support }

@@ -1,7 +1,7 @@
-# One language. To add one, add a file named after its tag, with these same messages.
-# Names in braces with a dollar sign are filled in; they stay as they are in every language.
+# The messages in English. To add a language, add a file named after its tag, with the same messages.
+# Keep the names in braces with a dollar sign: values replace them.
 
-# The language in its own words, and which way it is read: ltr or rtl.
+# The language's own name, and its direction: ltr or rtl.
 language-name = English
 direction = ltr
 

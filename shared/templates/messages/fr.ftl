@@ -1,4 +1,4 @@
-# A no-break space stands before each colon and question mark.
+# French puts a no-break space before a colon and a question mark.
 
 language-name = Français
 direction = ltr

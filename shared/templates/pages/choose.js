@@ -3,7 +3,7 @@
   const [form, password, code, feedback, show] = ['choose', 'password', 'code', 'feedback', 'show'].map($);
   const hash = location.hash;
   const link = new URLSearchParams(hash.slice(1));
-  // Out of the address bar at once: nobody reads it over a shoulder, no history keeps it.
+  // Remove the token from the address bar and the history at once.
   if (hash) history.replaceState(null, '', location.pathname + location.search);
   if (link.get('token')) {
     code.value = link.get('token');
@@ -13,7 +13,7 @@
     $('email').value = $('again').value = link.get('email');
     $('email').disabled = $('account').hidden = false;
   }
-  // Another language is another page, which wants the link's fragment too.
+  // The page in another language needs the link's fragment too.
   if (hash) for (const a of document.querySelectorAll('nav a')) {
     a.addEventListener('click', event => { event.preventDefault(); location.href = a.href + hash; });
   }
@@ -21,19 +21,19 @@
   const check = async (fields, signal) => {
     const body = JSON.stringify({ forgot_password_hash: code.value, check_only: 'true', ...fields });
     const headers = { 'content-type': 'application/json', accept: 'application/json' };
-    const answer = await fetch(location.href, { method: 'POST', headers, body, signal });
-    return answer.json();
+    const response = await fetch(location.href, { method: 'POST', headers, body, signal });
+    return response.json();
   };
 
-  const bury = () => {
+  const showDeadLink = () => {
     $('alive').hidden = true;
     $('dead').hidden = false;
     document.title = $('dead').querySelector('h1').textContent;
     $('dead').querySelector('h1').focus();
   };
 
-  // A link that no longer works says so before anybody thinks of a password.
-  if (link.get('token')) check({}).then(answer => answer.code === 'invalid_token' && bury(), () => {});
+  // Report a dead link before the person thinks of a password.
+  if (link.get('token')) check({}).then(result => result.code === 'invalid_token' && showDeadLink(), () => {});
 
   let timer, request;
   password.addEventListener('input', () => {
@@ -44,9 +44,9 @@
     if (count < feedback.dataset.min || !code.value) return;
     timer = setTimeout(() => {
       request = new AbortController();
-      check({ new_password: password.value }, request.signal).then(answer => {
-        if (answer.worked) feedback.textContent = feedback.dataset.good;
-        else if (answer.reasons) feedback.textContent = answer.reasons.map(r => feedback.getAttribute('data-' + r.code)).join(' ');
+      check({ new_password: password.value }, request.signal).then(result => {
+        if (result.worked) feedback.textContent = feedback.dataset.good;
+        else if (result.reasons) feedback.textContent = result.reasons.map(r => feedback.getAttribute('data-' + r.code)).join(' ');
       }, () => {});
     }, 400);
   });
@@ -59,7 +59,7 @@
     show.textContent = shown ? show.dataset.show : show.dataset.hide;
   });
 
-  // One submit a page: a second one would find the link spent and frighten the person.
+  // Submit once per page: a second submission would fail with a used link.
   let sent = false;
   form.addEventListener('submit', event => {
     if (sent) event.preventDefault();

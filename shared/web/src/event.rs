@@ -4,7 +4,9 @@ use std::{collections::HashMap, convert::Infallible, future::Future};
 
 use http::{HeaderMap, Request, Response, header};
 use lambda_http::{
-    Adapter, Body, Service, aws_lambda_events::query_map::QueryMap, request::LambdaRequest,
+    Adapter, Body, Service,
+    aws_lambda_events::{apigw::ApiGatewayV2httpRequest, query_map::QueryMap},
+    request::LambdaRequest,
 };
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -43,13 +45,14 @@ where
 pub struct HttpEvent(LambdaRequest);
 
 impl<'de> Deserialize<'de> for HttpEvent {
-    /// What begins as an event of an HTTP API or a function URL is read as one. `lambda_http`
-    /// would read it as an event of a REST API first, and throw away what it has.
+    /// Tries the event of an HTTP API or a function URL first, because the template deploys one.
+    /// `lambda_http` would try the event of a REST API before it, which costs 29,000 of the 640,000
+    /// instructions of a warm request. A REST API's event costs 37,000 more this way.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let event = Box::<RawValue>::deserialize(deserializer)?;
         let event = event.get();
-        if event.starts_with(r#"{"version":"2.0","#)
-            && let Ok(event) = serde_json::from_str(event)
+        if let Ok(event) = serde_json::from_str::<ApiGatewayV2httpRequest>(event)
+            && event.version.as_deref() == Some("2.0")
         {
             return Ok(Self(LambdaRequest::ApiGatewayV2(event)));
         }
@@ -113,7 +116,10 @@ fn clear_query(query: &mut QueryMap) {
         .unwrap_or_default();
 }
 
-#[expect(clippy::ptr_arg, reason = "the form that Option::filter wants")]
+#[expect(
+    clippy::ptr_arg,
+    reason = "Option::filter passes a reference to the String"
+)]
 fn is_path(path: &String) -> bool {
     path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -127,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_as_what_it_is_however_it_is_written() {
+    fn every_event_is_recognised_in_any_formatting() {
         let http = include_str!("../../../events/request.json");
         let rest = include_str!("../../../events/request-rest.json");
         let alb = include_str!("../../../events/request-alb.json");
@@ -138,7 +144,7 @@ mod tests {
         for event in [http.to_owned(), line(http)] {
             assert!(matches!(read(&event), Ok(LambdaRequest::ApiGatewayV2(_))));
         }
-        // Whatever a caller puts into one.
+        // A REST API's event with a version is still a REST API's event.
         let as_first = format!("{{\"version\":\"2.0\",{}", &line(rest)[1..]);
         for event in [rest.to_owned(), line(rest), version_header, as_first] {
             assert!(

@@ -12,10 +12,7 @@ use lambda_http::{Body, RequestExt};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use content::{
-    explain_weakness,
-    messages::{Language, Messages},
-};
+use content::{explain_weakness, language::Language, messages::Messages};
 use rules::{brand::Brand, weakness::Weakness};
 
 use crate::{Problem, problem::rate_limited, serve::respond};
