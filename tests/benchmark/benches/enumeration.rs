@@ -1,14 +1,14 @@
-//! Whether an answer tells who has an account, by its bytes or by its time.
+//! Checks that neither the bytes nor the time of a response reveal who has an account.
 //!
 //! ```sh
 //! cargo bench -p benchmark --bench enumeration -- runtime-api   # `request` as Lambda runs it
 //! cargo bench -p benchmark --bench enumeration -- runserver     # the whole system in one process
-//! cargo bench -p benchmark --bench enumeration -- naive         # a handler that leaks, to see it seen
+//! cargo bench -p benchmark --bench enumeration -- naive         # a handler that leaks, to prove that leaks are detected
 //! ```
 //!
-//! Addresses of five kinds, all equally long, are asked for one after the other in random order.
-//! Drift and noise of the machine meet all kinds alike; only what depends on the kind can make
-//! their times differ.
+//! It requests emails for five kinds of address of equal length, one after the other in random
+//! order. Drift and noise of the machine affect all kinds equally, so only a dependence on the kind
+//! makes their times differ.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -46,23 +46,23 @@ use tokio::{
 
 /// The kinds of addresses.
 const KINDS: [&str; 5] = ["known", "unknown", "inactive", "over budget", "bounced"];
-/// Requests for each kind.
+/// Samples requests per kind.
 const EACH: usize = 10_000;
-/// Requests for each kind before the first that counts.
+/// Unmeasured requests per kind, before the others.
 const WARM_UP: usize = 100;
-/// Requests for each kind in a block, within which the order is random.
+/// Requests per kind in a block. The order within a block is random.
 const PER_BLOCK: usize = 10;
-/// Mails that an account may have in an hour, as deployed.
+/// Emails per account and hour, as deployed.
 const BUDGET: usize = 5;
-/// Addresses of each kind but the first, which must not run out of its budget.
+/// Addresses per kind. The known kind has more, because their budget must not run out.
 const ADDRESSES: usize = 200;
 
-/// The most that |t| may be (dudect's limit), and AUC away from a half.
+/// Limit of |t|, from dudect.
 const MAX_T: f64 = 4.5;
-/// See [`MAX_T`].
-const MAX_AUC: f64 = 0.01;
+/// Limit of the distance between the AUC and 0.5.
+const MAX_AUC_DISTANCE: f64 = 0.01;
 
-/// How long the mailer may take for what is owed at the end.
+/// Time limit for the emails that are still due at the end.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 #[tokio::main]
@@ -71,16 +71,16 @@ async fn main() -> ExitCode {
     let (mode, each) = match arguments.as_slice() {
         [mode] => (mode.as_str(), EACH),
         [mode, each] => (mode.as_str(), each.parse().expect("a number of requests")),
-        _ => panic!("say what to measure: runtime-api, runserver or naive"),
+        _ => panic!("expected a mode: runtime-api, runserver or naive"),
     };
-    let measured = match mode {
+    let samples = match mode {
         "runtime-api" => Box::pin(runtime_api(each)).await,
         "runserver" => runserver(each).await,
         "naive" => naive(each).await,
-        _ => panic!("{mode} is not runtime-api, runserver or naive"),
+        _ => panic!("unknown mode {mode}: expected runtime-api, runserver or naive"),
     };
-    let report = Report::of(&measured);
-    report.print(mode, &measured);
+    let report = Report::of(&samples);
+    report.print(mode, &samples);
     if report.leaks() == (mode == "naive") {
         ExitCode::SUCCESS
     } else {
@@ -91,62 +91,61 @@ async fn main() -> ExitCode {
 /// The addresses of each kind.
 struct Population([Vec<String>; 5]);
 
-/// The times of each kind in microseconds, and its answers.
+/// Times in microseconds and distinct responses, by kind.
 #[derive(Default)]
-struct Measured {
+struct Samples {
     micros: [Vec<f64>; 5],
-    answers: [BTreeSet<String>; 5],
+    responses: [BTreeSet<String>; 5],
 }
 
-/// `request` behind the Runtime API, and the mailer at work between the blocks alone: on AWS it
-/// is on another machine.
-async fn runtime_api(each: usize) -> Measured {
+/// Measures `request` behind the Runtime API. The mailer runs only between blocks, because on AWS it
+/// runs on another machine.
+async fn runtime_api(each: usize) -> Samples {
     let (services, environment) = start_services().await;
     let population = Population::create(services.dynamodb(), each).await;
     let function = Function::start("request", &environment);
     let mut pump = pin!(start_pump(&services, &environment).await.run());
-    let ask = async |email: &str| {
+    let send = async |email: &str| {
         let mut event = lambda::event("request.json");
         event["body"] = json!(json!({ "email": email }).to_string());
         let start = Instant::now();
-        let answer = function.invoke(&event).await.expect("an answer");
-        (start.elapsed(), answer.to_string())
+        let response = function.invoke(&event).await.expect("a response");
+        (start.elapsed(), response.to_string())
     };
-    let between = async |mails: usize| {
-        let sent = async {
-            while services.inbox().count() < mails {
+    let between = async |emails: usize| {
+        let all_sent = async {
+            while services.inbox().count() < emails {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
         tokio::select! {
             () = &mut pump => {}
-            () = sent => {}
+            () = all_sent => {}
         }
     };
-    let measured = measure(&population, each, ask, between).await;
-    assert_mailed(services.dynamodb(), &population, each).await;
-    measured
+    let samples = measure(&population, each, send, between).await;
+    assert_emailed(services.dynamodb(), &population, each).await;
+    samples
 }
 
-/// `manage runserver`, over one connection, with the mailer at work all the time in the same
-/// process.
-async fn runserver(each: usize) -> Measured {
+/// Measures `runserver` over one connection. Its mailer runs all the time in the same process.
+async fn runserver(each: usize) -> Samples {
     let server = Runserver::start("--memory", &settings()).await;
     let dynamodb = server.dynamodb();
     let population = Population::create(&dynamodb, each).await;
-    let measured = over_http(&population, each, server.authority()).await;
-    assert_mailed(&dynamodb, &population, each).await;
-    measured
+    let samples = over_http(&population, each, server.authority()).await;
+    assert_emailed(&dynamodb, &population, each).await;
+    samples
 }
 
-/// What many systems do: look the user up, send the mail to who is there, then answer.
-async fn naive(each: usize) -> Measured {
+/// Measures a handler that looks the user up and sends the email before it responds.
+async fn naive(each: usize) -> Samples {
     let (services, _) = start_services().await;
     let population = Population::create(services.dynamodb(), each).await;
     let users = Users::new(services.dynamodb().clone(), services.tables().users.clone());
     let state = Arc::new((users, services.ses_url()));
     let router = Router::new()
-        .route(FORGOT, post(ask_naively))
+        .route(FORGOT, post(respond_naively))
         .with_state(state);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let authority = listener.local_addr().expect("an address").to_string();
@@ -154,15 +153,15 @@ async fn naive(each: usize) -> Measured {
     over_http(&population, each, &authority).await
 }
 
-async fn ask_naively(
+async fn respond_naively(
     State(state): State<Arc<(Users, String)>>,
     Json(body): Json<Value>,
 ) -> Json<Value> {
     let (users, ses) = &*state;
-    let email = EmailAddress::parse(body["email"].as_str().expect("a text")).expect("an address");
-    let user = users.get(&email).await.expect("DynamoDB answers");
+    let email = EmailAddress::parse(body["email"].as_str().expect("a string")).expect("an address");
+    let user = users.get(&email).await.expect("a response from DynamoDB");
     if let Some(user) = user.filter(|user| user.is_active && user.suppression().is_none()) {
-        let mail = json!({
+        let message = json!({
             "FromEmailAddress": "no-reply@example.com",
             "Destination": { "ToAddresses": [user.mail_to] },
             "Content": { "Simple": {
@@ -172,12 +171,12 @@ async fn ask_naively(
         });
         let url = format!("{ses}/v2/email/outbound-emails");
         let headers = [("content-type", JSON)];
-        http::send(::http::Method::POST, &url, &headers, mail.to_string()).await;
+        http::send(::http::Method::POST, &url, &headers, message.to_string()).await;
     }
     Json(json!({ "worked": true }))
 }
 
-/// No limit per client, and no time between two mails; the budget of an hour holds.
+/// Settings without a client limit and a cool-down. The hourly budget stays.
 fn settings() -> BTreeMap<String, String> {
     [
         ("CLIENT_LIMIT", "1000000"),
@@ -198,12 +197,12 @@ async fn start_services() -> (LocalSystem, BTreeMap<String, String>) {
     };
     let services = Box::pin(LocalSystem::start(options))
         .await
-        .expect("it starts");
+        .expect("a local system");
     let environment = services.environment();
     (services, environment)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the bench is an edge")]
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 async fn start_pump(services: &LocalSystem, environment: &BTreeMap<String, String>) -> Pump {
     let lookup = |name: &str| environment.get(name).cloned();
     let env = Environment::new(&lookup);
@@ -219,7 +218,7 @@ async fn start_pump(services: &LocalSystem, environment: &BTreeMap<String, Strin
 }
 
 impl Population {
-    /// Draws the addresses and adds the users behind those that have one.
+    /// Generates the addresses and stores the users.
     async fn create(dynamodb: &DynamoDb, each: usize) -> Self {
         let known = (each + WARM_UP).div_ceil(BUDGET);
         let counts = [known, ADDRESSES, ADDRESSES, ADDRESSES, ADDRESSES];
@@ -228,20 +227,20 @@ impl Population {
             for address in addresses.iter().filter(|_| kind != "unknown") {
                 let put = dynamodb.put_item().table_name("users");
                 let put = put.set_item(Some(user(kind, address)));
-                put.send().await.expect("DynamoDB answers");
+                put.send().await.expect("a response from DynamoDB");
             }
         }
         population
     }
 }
 
-/// 16 random digits, so that no kind can be told by its letters.
+/// Returns an address of 16 random digits, which does not depend on the kind.
 fn address() -> String {
     let number = SysRng.try_next_u64().expect("random bits");
     format!("{number:016x}@example.com")
 }
 
-#[expect(clippy::disallowed_methods, reason = "the bench is an edge")]
+#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 fn user(kind: &str, address: &str) -> HashMap<String, AttributeValue> {
     let (string, number) = (AttributeValue::S, |n: i64| AttributeValue::N(n.to_string()));
     let now = Utc::now().timestamp_millis();
@@ -249,11 +248,11 @@ fn user(kind: &str, address: &str) -> HashMap<String, AttributeValue> {
         let own = |(name, value): &(&str, AttributeValue)| ((*name).to_owned(), value.clone());
         pairs.iter().map(own).collect()
     };
-    let mail = |n: usize| {
+    let email = |n: usize| {
         AttributeValue::M(map(&[
             ("event", string(format!("{n:032x}"))),
             ("kind", string("reset_requested".to_owned())),
-            // It counts for an hour, which the measurement does not take.
+            // Counts for an hour, which is longer than the measurement.
             ("at", number(now)),
         ]))
     };
@@ -270,8 +269,8 @@ fn user(kind: &str, address: &str) -> HashMap<String, AttributeValue> {
     ]);
     match kind {
         "over budget" => {
-            let mails = (0..BUDGET).map(mail).collect();
-            user.insert("recovery_mails".to_owned(), AttributeValue::L(mails));
+            let emails = (0..BUDGET).map(email).collect();
+            user.insert("recovery_mails".to_owned(), AttributeValue::L(emails));
         }
         "bounced" => {
             let suppression = AttributeValue::M(suppression);
@@ -282,32 +281,32 @@ fn user(kind: &str, address: &str) -> HashMap<String, AttributeValue> {
     user
 }
 
-/// Asks for every kind `each` times in random order. `ask` gives the time and the answer without
-/// what changes with every one; `between` is given the mails that are owed after each block.
+/// Sends `each` requests per kind in random order. `send` returns the time and the parts of the
+/// response that must not vary. `between` runs after each block, with the number of emails due.
 async fn measure(
     population: &Population,
     each: usize,
-    mut ask: impl AsyncFnMut(&str) -> (Duration, String),
+    mut send: impl AsyncFnMut(&str) -> (Duration, String),
     mut between: impl AsyncFnMut(usize),
-) -> Measured {
-    let mut measured = Measured::default();
-    let mut asked = 0;
-    while asked < each + WARM_UP {
+) -> Samples {
+    let mut samples = Samples::default();
+    let mut done = 0;
+    while done < each + WARM_UP {
         for (kind, nth) in block() {
             let addresses = &population.0[kind];
-            let (time, answer) = ask(&addresses[(asked + nth) % addresses.len()]).await;
-            if asked >= WARM_UP {
-                measured.micros[kind].push(time.as_secs_f64() * 1e6);
+            let (time, response) = send(&addresses[(done + nth) % addresses.len()]).await;
+            if done >= WARM_UP {
+                samples.micros[kind].push(time.as_secs_f64() * 1e6);
             }
-            measured.answers[kind].insert(answer);
+            samples.responses[kind].insert(response);
         }
-        asked += PER_BLOCK;
-        between(asked).await;
+        done += PER_BLOCK;
+        between(done).await;
     }
-    measured
+    samples
 }
 
-/// Every kind as often as the others, in random order.
+/// Returns each kind [`PER_BLOCK`] times, in random order.
 fn block() -> Vec<(usize, usize)> {
     let mut block: Vec<(usize, usize)> = (0..KINDS.len())
         .flat_map(|kind| (0..PER_BLOCK).map(move |nth| (kind, nth)))
@@ -316,29 +315,29 @@ fn block() -> Vec<(usize, usize)> {
     block
 }
 
-/// The same over one connection that is kept; then how the server treats one that is to end.
-async fn over_http(population: &Population, each: usize, authority: &str) -> Measured {
+/// Measures over one kept connection, then sends one request per kind with `connection: close`.
+async fn over_http(population: &Population, each: usize, authority: &str) -> Samples {
     let mut stream = TcpStream::connect(authority).await.expect("it listens");
     stream.set_nodelay(true).expect("a connection");
-    let ask = async |email: &str| {
+    let send = async |email: &str| {
         let request = request(authority, email, "keep-alive");
         let start = Instant::now();
         stream
             .write_all(request.as_bytes())
             .await
             .expect("an open connection");
-        let answer = read_answer(&mut stream).await;
-        (start.elapsed(), answer)
+        let response = read_response(&mut stream).await;
+        (start.elapsed(), response)
     };
-    let mut measured = measure(population, each, ask, async |_| {}).await;
+    let mut samples = measure(population, each, send, async |_| {}).await;
     for (kind, addresses) in population.0.iter().enumerate().skip(1) {
-        let ended = ask_and_end(authority, &addresses[0]).await;
-        measured.answers[kind].insert(ended);
+        let response = send_and_close(authority, &addresses[0]).await;
+        samples.responses[kind].insert(response);
     }
-    // The first would have one mail too many.
-    let ended = ask_and_end(authority, &population.0[1][1]).await;
-    measured.answers[0].insert(ended);
-    measured
+    // The first known address may have used up its budget.
+    let response = send_and_close(authority, &population.0[1][1]).await;
+    samples.responses[0].insert(response);
+    samples
 }
 
 fn request(authority: &str, email: &str, connection: &str) -> String {
@@ -350,14 +349,14 @@ fn request(authority: &str, email: &str, connection: &str) -> String {
     )
 }
 
-/// One answer, byte for byte but for the time in it.
-async fn read_answer(stream: &mut TcpStream) -> String {
-    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+/// Reads a response, byte for byte except its date.
+async fn read_response(stream: &mut TcpStream) -> String {
+    let (mut response, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
-        let read = stream.read(&mut buffer).await.expect("an answer");
+        let read = stream.read(&mut buffer).await.expect("a response");
         assert!(read > 0, "the connection was closed");
-        answer.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8_lossy(&answer);
+        response.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&response);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let lines = head.lines();
             let length = lines
@@ -372,46 +371,46 @@ async fn read_answer(stream: &mut TcpStream) -> String {
     }
 }
 
-/// An answer on a connection of its own, and whether the server then ends it.
-async fn ask_and_end(authority: &str, email: &str) -> String {
+/// Sends a request on a new connection. Returns the response, and whether the server then closes.
+async fn send_and_close(authority: &str, email: &str) -> String {
     let mut stream = TcpStream::connect(authority).await.expect("it listens");
     let request = request(authority, email, "close");
     stream
         .write_all(request.as_bytes())
         .await
         .expect("an open connection");
-    let answer = read_answer(&mut stream).await;
+    let response = read_response(&mut stream).await;
     let rest = stream.read(&mut [0; 1]).await;
-    format!("{answer}\n{rest:?}")
+    format!("{response}\n{rest:?}")
 }
 
-/// Panics unless the known were sent every mail, and nobody else any: else the kinds were not
-/// what they are called.
-async fn assert_mailed(dynamodb: &DynamoDb, population: &Population, each: usize) {
-    let owed = each + WARM_UP;
+/// Checks that each request for a known address led to an email and no other request did. Otherwise
+/// the kinds were not what they claim.
+async fn assert_emailed(dynamodb: &DynamoDb, population: &Population, each: usize) {
+    let due = each + WARM_UP;
     let start = Instant::now();
     loop {
         let mut sent = [0; 5];
         for (kind, addresses) in population.0.iter().enumerate() {
             for address in addresses {
-                sent[kind] += mails_to(dynamodb, address).await;
+                sent[kind] += emails_to(dynamodb, address).await;
             }
         }
-        if sent == [owed, 0, 0, 0, 0] {
+        if sent == [due, 0, 0, 0, 0] {
             return;
         }
         assert!(
             start.elapsed() < PATIENCE,
-            "{owed} mails owed, sent: {sent:?}"
+            "{due} emails due, sent: {sent:?}"
         );
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-async fn mails_to(dynamodb: &DynamoDb, address: &str) -> usize {
+async fn emails_to(dynamodb: &DynamoDb, address: &str) -> usize {
     let get = dynamodb.get_item().table_name("users");
     let get = get.key("email", AttributeValue::S(address.to_owned()));
-    let item = get.send().await.expect("DynamoDB answers").item;
+    let item = get.send().await.expect("a response from DynamoDB").item;
     let count = item
         .as_ref()
         .and_then(|item| item.get("recovery_mail_count"));
@@ -419,10 +418,11 @@ async fn mails_to(dynamodb: &DynamoDb, address: &str) -> usize {
     count.map_or(0, |count| count.parse().expect("a number"))
 }
 
-/// What sets the kinds apart.
+/// The differences between the kinds.
 struct Report {
     pairs: Vec<Pair>,
-    answers: usize,
+    /// Number of distinct sets of responses.
+    response_sets: usize,
 }
 
 struct Pair {
@@ -432,11 +432,11 @@ struct Pair {
 }
 
 impl Report {
-    fn of(measured: &Measured) -> Self {
-        let samples: Vec<_> = KINDS.into_iter().zip(&measured.micros).collect();
+    fn of(samples: &Samples) -> Self {
+        let times: Vec<_> = KINDS.into_iter().zip(&samples.micros).collect();
         let mut pairs = Vec::new();
-        for (first, (kind, one)) in samples.iter().enumerate() {
-            for (other_kind, other) in &samples[first + 1..] {
+        for (first, (kind, one)) in times.iter().enumerate() {
+            for (other_kind, other) in &times[first + 1..] {
                 pairs.push(Pair {
                     kinds: [*kind, *other_kind],
                     t: worst_t(one, other),
@@ -444,38 +444,42 @@ impl Report {
                 });
             }
         }
-        let different: BTreeSet<_> = measured.answers.iter().collect();
+        let different: BTreeSet<_> = samples.responses.iter().collect();
         Self {
             pairs,
-            answers: different.len(),
+            response_sets: different.len(),
         }
     }
 
     fn leaks(&self) -> bool {
-        let is_apart = |pair: &Pair| pair.t.abs() >= MAX_T || (pair.auc - 0.5).abs() > MAX_AUC;
-        self.answers != 1 || self.pairs.iter().any(is_apart)
+        let differs =
+            |pair: &Pair| pair.t.abs() >= MAX_T || (pair.auc - 0.5).abs() > MAX_AUC_DISTANCE;
+        self.response_sets != 1 || self.pairs.iter().any(differs)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the bench is an edge")]
-    fn print(&self, mode: &str, measured: &Measured) {
-        let each = measured.micros[0].len();
+    #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+    fn print(&self, mode: &str, samples: &Samples) {
+        let each = samples.micros[0].len();
         println!("{mode}, {each} of each kind\n\n| kinds | t | AUC |\n|---|---|---|");
         for Pair { kinds, t, auc } in &self.pairs {
             println!("| {} and {} | {t:.2} | {auc:.4} |", kinds[0], kinds[1]);
         }
         println!("\n| kind | median, µs |\n|---|---|");
-        for (kind, micros) in KINDS.iter().zip(&measured.micros) {
+        for (kind, micros) in KINDS.iter().zip(&samples.micros) {
             println!("| {kind} | {:.0} |", median(micros));
         }
-        println!("\ndifferent sets of answers: {}", self.answers);
-        println!("{}", measured.answers[0].iter().next().expect("an answer"));
+        println!("\ndistinct sets of responses: {}", self.response_sets);
+        println!(
+            "{}",
+            samples.responses[0].iter().next().expect("a response")
+        );
         let pairs: Vec<Value> = self
             .pairs
             .iter()
             .map(|pair| json!({ "kinds": pair.kinds, "t": pair.t, "auc": pair.auc }))
             .collect();
         let now: DateTime<Utc> = Utc::now();
-        let report = json!({ "mode": mode, "each": each, "at": now.to_rfc3339(), "pairs": pairs, "sets_of_answers": self.answers });
+        let report = json!({ "mode": mode, "each": each, "at": now.to_rfc3339(), "pairs": pairs, "response_sets": self.response_sets });
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
         let file = folder.join(format!("enumeration-{mode}.json"));
         fs::write(&file, format!("{report:#}\n")).expect("a file");

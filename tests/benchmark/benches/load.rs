@@ -1,14 +1,13 @@
-//! The local system under load: whether it answers as documented, stays the same size, and sends
-//! every mail that it owes.
+//! Checks the local system under load: every response is documented, memory does not grow, and every
+//! email is sent.
 //!
 //! ```sh
-//! cargo bench -p benchmark --bench load            # 30 minutes, 200 requests a second
-//! cargo bench -p benchmark --bench load -- 1 50    # a minute, 50 requests a second
+//! cargo bench -p benchmark --bench load            # 30 minutes, 200 requests per second
+//! cargo bench -p benchmark --bench load -- 1 50    # 1 minute, 50 requests per second
 //! ```
 //!
-//! The generator does not wait for answers before it goes on: a system that is too slow is asked
-//! as often as one that is not. One request in a hundred is hostile; for ten requests there is one
-//! new password, with a link from a mail.
+//! Requests are sent at a fixed rate, without waiting for responses. One in a hundred is hostile. For
+//! every tenth one, a password is set with a link from an email.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -33,16 +32,16 @@ use tokio::{
 };
 
 const MINUTES: u32 = 30;
-const REQUESTS_A_SECOND: u32 = 200;
-/// One request in so many is hostile.
+const REQUESTS_PER_SECOND: u32 = 200;
+/// One request in this many is hostile.
 const HOSTILE: u32 = 100;
-/// One new password for so many requests.
+/// One password is set per this many requests.
 const CONFIRM: u32 = 10;
-/// Requests for an account in all, far under what its budget allows in an hour.
+/// Requests per account in the whole run, far below its hourly budget.
 const PER_ACCOUNT: u32 = 9;
-/// How much larger the process may be at the end than after a fifth of the time.
+/// Limit of the memory at the end, relative to a fifth into the run.
 const MAX_GROWTH: f64 = 1.2;
-/// How long the mailer may take for what is owed at the end.
+/// Time limit for the emails that are still due at the end.
 const PATIENCE: Duration = Duration::from_mins(20);
 
 #[tokio::main]
@@ -52,7 +51,7 @@ async fn main() -> ExitCode {
         let given = arguments.next().map(|text| text.parse());
         given.unwrap_or(Ok(default)).expect("a number")
     };
-    let (minutes, rate) = (number(MINUTES), number(REQUESTS_A_SECOND));
+    let (minutes, rate) = (number(MINUTES), number(REQUESTS_PER_SECOND));
     let count = minutes * 60 * rate;
 
     let load = Arc::new(Load::default());
@@ -62,28 +61,29 @@ async fn main() -> ExitCode {
     add_users(&server.dynamodb(), count.div_ceil(PER_ACCOUNT)).await;
 
     let sizes = generate(&load, &server, count, rate).await;
-    let is_right = settle(&load, count).await & report(&load, &sizes);
-    server.process.kill().await.expect("it runs");
+    let is_success = settle(&load, count).await & report(&load, &sizes);
+    server.process.kill().await.expect("a running process");
     fs::remove_dir_all(&folder).expect("a folder");
-    if is_right {
+    if is_success {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-/// What has happened so far.
+/// The state shared by all requests.
 #[derive(Default)]
 struct Load(Mutex<Counts>);
 
 #[derive(Default)]
 struct Counts {
-    /// By what was sent and the status that came back.
-    answers: BTreeMap<(&'static str, u16), u64>,
+    /// Responses by kind of request and status.
+    responses: BTreeMap<(&'static str, u16), u64>,
     links: u64,
     notices: u64,
-    /// Links that nobody has followed, by account, and who has followed one.
+    /// Unused links: email address and token.
     tokens: Vec<(String, String)>,
+    /// Accounts that have used a link.
     changed: HashSet<String>,
     slowest: Duration,
 }
@@ -106,10 +106,10 @@ fn settings(ses: &str) -> BTreeMap<String, String> {
     .into()
 }
 
-/// An SES that counts the mails and takes the links out of them.
+/// Serves an SES that counts the emails and collects their links.
 async fn serve_ses(load: Arc<Load>) -> String {
     let router = Router::new()
-        .route("/v2/email/outbound-emails", post(take_mail))
+        .route("/v2/email/outbound-emails", post(receive_email))
         .with_state(load);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -117,10 +117,10 @@ async fn serve_ses(load: Arc<Load>) -> String {
     format!("http://{address}")
 }
 
-async fn take_mail(State(load): State<Arc<Load>>, Json(mail): Json<Value>) -> Json<Value> {
-    let to = mail["Destination"]["ToAddresses"][0].as_str();
+async fn receive_email(State(load): State<Arc<Load>>, Json(email): Json<Value>) -> Json<Value> {
+    let to = email["Destination"]["ToAddresses"][0].as_str();
     let to = to.expect("a recipient").to_owned();
-    let text = mail["Content"]["Simple"]["Body"]["Text"]["Data"].as_str();
+    let text = email["Content"]["Simple"]["Body"]["Text"]["Data"].as_str();
     let token = text.and_then(|text| text.split_once("token="));
     let mut counts = load.counts();
     match token {
@@ -137,7 +137,7 @@ async fn add_users(dynamodb: &DynamoDb, count: u32) {
     for number in 0..count {
         let put = dynamodb.put_item().table_name("users");
         let put = put.item("email", AttributeValue::S(address(number)));
-        put.send().await.expect("DynamoDB answers");
+        put.send().await.expect("a response from DynamoDB");
     }
 }
 
@@ -145,7 +145,7 @@ fn address(number: u32) -> String {
     format!("user-{number}@example.com")
 }
 
-/// Sends everything on time; the size of the process in KiB, every few seconds.
+/// Sends the requests at the given rate. Returns the resident memory every two seconds, in KiB.
 async fn generate(load: &Arc<Load>, server: &Runserver, count: u32, rate: u32) -> Vec<f64> {
     let (api, id) = (
         format!("http://{}", server.authority()),
@@ -177,7 +177,7 @@ async fn generate(load: &Arc<Load>, server: &Runserver, count: u32, rate: u32) -
     sizes
 }
 
-/// A link of an account that has followed none: the others of it are dead.
+/// Returns a link of an account that has not used one: after the first use, the others are invalid.
 fn next_link(load: &Load) -> Option<String> {
     let mut counts = load.counts();
     while let Some((email, token)) = counts.tokens.pop() {
@@ -188,7 +188,7 @@ fn next_link(load: &Load) -> Option<String> {
     None
 }
 
-/// Something that has to be refused.
+/// Builds a request that must be refused.
 fn hostile(number: u32) -> (&'static str, String) {
     match number % 5 {
         0 => (FORGOT, "[".repeat(16_000)),
@@ -199,17 +199,17 @@ fn hostile(number: u32) -> (&'static str, String) {
     }
 }
 
-fn spawn(load: &Arc<Load>, what: &'static str, url: String, body: String) {
+fn spawn(load: &Arc<Load>, kind: &'static str, url: String, body: String) {
     let load = Arc::clone(load);
     tokio::spawn(async move {
         let start = Instant::now();
         let headers = [("content-type", JSON)];
-        let answer = http::send(::http::Method::POST, &url, &headers, body).await;
+        let response = http::send(::http::Method::POST, &url, &headers, body).await;
         let mut counts = load.counts();
         counts.slowest = counts.slowest.max(start.elapsed());
         *counts
-            .answers
-            .entry((what, answer.status.as_u16()))
+            .responses
+            .entry((kind, response.status.as_u16()))
             .or_default() += 1;
     });
 }
@@ -221,18 +221,18 @@ fn resident_kib(id: u32) -> f64 {
     size.and_then(|size| size.parse().ok()).expect("a size")
 }
 
-/// Waits until all `count` requests have an answer, each accepted one its link and each change its
-/// notice; whether that is so.
+/// Waits until all `count` requests have a response, each accepted one an email with a link and each
+/// new password a notice. Returns `false` after the time limit.
 async fn settle(load: &Load, count: u32) -> bool {
     let start = Instant::now();
     loop {
         let is_done = {
             let counts = load.counts();
-            let answered = |what| counts.answers.get(&(what, 200)).copied().unwrap_or(0);
-            let asked = |(what, _): &(&str, u16)| *what != "confirm";
-            let all = counts.answers.iter().filter(|(key, _)| asked(key));
+            let accepted = |kind| counts.responses.get(&(kind, 200)).copied().unwrap_or(0);
+            let is_request = |(kind, _): &(&str, u16)| *kind != "confirm";
+            let all = counts.responses.iter().filter(|(key, _)| is_request(key));
             all.map(|(_, count)| count).sum::<u64>() == u64::from(count)
-                && (counts.links, counts.notices) == (answered("request"), answered("confirm"))
+                && (counts.links, counts.notices) == (accepted("request"), accepted("confirm"))
         };
         if is_done || start.elapsed() > PATIENCE {
             return is_done;
@@ -241,20 +241,17 @@ async fn settle(load: &Load, count: u32) -> bool {
     }
 }
 
-/// Prints what happened; whether all of it is as it should be.
+/// Prints the results. Returns whether all responses are documented and memory did not grow.
 fn report(load: &Load, sizes: &[f64]) -> bool {
     let counts = load.counts();
-    for ((what, status), count) in &counts.answers {
-        println!("{what}: {count} answers with status {status}");
+    for ((kind, status), count) in &counts.responses {
+        println!("{kind}: {count} responses with status {status}");
     }
-    println!(
-        "{} links and {} notices mailed",
-        counts.links, counts.notices
-    );
-    println!("slowest answer: {:?}", counts.slowest);
+    println!("{} links and {} notices sent", counts.links, counts.notices);
+    println!("slowest response: {:?}", counts.slowest);
     let (warm, end) = (sizes[sizes.len() / 5], sizes[sizes.len() - 1]);
-    println!("resident: {warm} KiB after a fifth of the time, {end} KiB at the end");
-    let documented = counts.answers.keys().all(|(what, status)| match *what {
+    println!("resident memory: {warm} KiB after a fifth of the run, {end} KiB at the end");
+    let documented = counts.responses.keys().all(|(kind, status)| match *kind {
         "hostile" => [400, 413].contains(status),
         _ => *status == 200,
     });

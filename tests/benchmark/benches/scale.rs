@@ -1,14 +1,14 @@
-//! Whether a step of a reset takes longer, or costs more, where there are more users and links.
+//! Checks that a reset costs the same however many users and links there are.
 //!
 //! ```sh
-//! cargo bench -p benchmark --bench scale                  # a thousand, a hundred thousand, a million
-//! cargo bench -p benchmark --bench scale -- 1000 20000    # others, from 320 on
+//! cargo bench -p benchmark --bench scale                  # 1,000, 100,000 and 1,000,000 users
+//! cargo bench -p benchmark --bench scale -- 1000 20000    # other sizes, at least 320
 //! ```
 //!
-//! One system for each size, each with as many outstanding links as users, on the embedded
-//! DynamoDB in memory, or on that of `TEST_DYNAMODB_URL`. They take turns at every step, so that
-//! whatever else the machine does meets all of them alike. It fails where a step costs other calls
-//! or other capacity units at one size than at another.
+//! Each size has its own system, with as many outstanding links as users, on the embedded DynamoDB in
+//! memory or the one at `TEST_DYNAMODB_URL`. The systems take turns at every step, so other work on
+//! the machine affects all of them equally. The benchmark fails if a step makes other calls or
+//! consumes other capacity units at one size than at another.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,15 +28,15 @@ use tests::{
 };
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
-/// Resets at each size that are measured, and those before.
+/// Measured and unmeasured resets per size.
 const RESETS: u32 = 300;
 const WARM_UP: u32 = 20;
-/// Rows in one call, as many as DynamoDB takes, and calls at once.
+/// Rows per call (the most that DynamoDB allows), and concurrent calls.
 const ROWS: usize = 25;
 const CALLS: usize = 8;
 
 /// The steps of a reset.
-const STEPS: [&str; 4] = ["request", "mail", "new password", "notice"];
+const STEPS: [&str; 4] = ["request", "email", "new password", "notice"];
 
 type Row = HashMap<String, AttributeValue>;
 
@@ -51,14 +51,17 @@ async fn main() -> ExitCode {
     }
     let mut systems = Vec::new();
     for size in sizes {
-        assert!(size >= WARM_UP + RESETS, "each reset is another user's");
+        assert!(
+            size >= WARM_UP + RESETS,
+            "a size is too small: each reset needs another user"
+        );
         systems.push(Box::pin(System::fill(size)).await);
     }
     let mut bills: BTreeMap<&str, Vec<Bill>> = BTreeMap::new();
     for number in 0..WARM_UP + RESETS {
         for step in STEPS {
             for system in &mut systems {
-                let (millis, bill) = Box::pin(system.take(step, number)).await;
+                let (millis, bill) = Box::pin(system.run(step, number)).await;
                 if number >= WARM_UP {
                     system.millis.entry(step).or_default().push(millis);
                 }
@@ -72,21 +75,21 @@ async fn main() -> ExitCode {
     report(&systems, &bills)
 }
 
-/// The calls of a step, each with the capacity units that it consumed.
+/// The calls of a step with the capacity units they consumed.
 type Bill = Vec<(String, f64)>;
 
 /// A system with many users.
 struct System {
     size: u32,
     app: TestApp,
-    /// Whose reset it is, and the token of their mail.
+    /// The user who resets, and the token in their email.
     email: String,
     token: String,
     millis: BTreeMap<&'static str, Vec<f64>>,
 }
 
 impl System {
-    /// A system with `size` users, each with a link.
+    /// Creates a system with `size` users, each with a link.
     async fn fill(size: u32) -> Self {
         let start = Instant::now();
         let builder = TestApp::builder().with_cheap_hashes().without_budget();
@@ -97,7 +100,7 @@ impl System {
         let users = (1..size).map(|number| with_email(&user_row, number));
         put_all(&app, "users", users).await;
         let links = (1..size).map(|number| {
-            let token = ResetToken::generate(&mut SysRng).expect("the system's generator works");
+            let token = ResetToken::generate(&mut SysRng).expect("random bits");
             let digest = AttributeValue::S(token.digest().as_str().to_owned());
             let mut row = with_email(&token_row, number);
             row.insert("token_digest".to_owned(), digest);
@@ -118,34 +121,34 @@ impl System {
         }
     }
 
-    /// One step of the reset `number`: milliseconds and bill. No two resets are of one account,
-    /// whose row grows with what has become of its mails.
-    async fn take(&mut self, step: &str, number: u32) -> (f64, Bill) {
+    /// Runs one step of the reset `number`. Returns the milliseconds and the bill. Each reset is for
+    /// another account, because its row grows with the outcomes of its emails.
+    async fn run(&mut self, step: &str, number: u32) -> (f64, Bill) {
         if step == "request" {
             self.email = address(number * (self.size / (WARM_UP + RESETS)));
             self.app.secrets.add(&self.email);
         }
         let (app, email) = (&self.app, &self.email);
-        // A client of its own, or its limit would be met.
+        // A new client each time, to stay below the limit.
         let client = format!("192.0.{}.{}", number / 256, number % 256);
         let now = at(i64::from(number));
         let start = Instant::now();
         match step {
             "request" => app.functions.ask(&client, email, now).await.assert_worked(),
-            "mail" => deliver(app, &record("reset_requested", email, 2 * number + 1), now).await,
+            "email" => deliver(app, &record("reset_requested", email, 2 * number + 1), now).await,
             "new password" => {
-                let answer = app.functions.confirm(&self.token, GOOD_PASSWORD, now).await;
-                answer.assert_worked();
+                let response = app.functions.confirm(&self.token, GOOD_PASSWORD, now).await;
+                response.assert_worked();
             }
             _ => deliver(app, &record("password_changed", email, 2 * number + 2), now).await,
         }
         let millis = start.elapsed().as_secs_f64() * 1e3;
-        if step == "mail" {
-            let mails = app.mails_to(email);
-            self.token = app.link_in(mails.last().expect("a mail")).token;
+        if step == "email" {
+            let emails = app.mails_to(email);
+            self.token = app.link_in(emails.last().expect("an email")).token;
         }
         let (calls, units) = (app.dynamodb.take_targets(), app.dynamodb.take_units());
-        assert_eq!(calls.len(), units.len(), "every call says what it costs");
+        assert_eq!(calls.len(), units.len(), "units for every call");
         (millis, calls.into_iter().zip(units).collect())
     }
 }
@@ -155,21 +158,21 @@ async fn deliver(app: &TestApp, record: &serde_json::Value, now: chrono::DateTim
         .functions
         .deliver(std::slice::from_ref(record), now)
         .await;
-    assert_eq!(failures, [""; 0], "a mail is sent");
+    assert_eq!(failures, [""; 0], "an email is sent");
 }
 
 fn address(number: u32) -> String {
     format!("user-{number:07}@example.com")
 }
 
-/// The one row of `table`.
+/// Returns the only row of `table`.
 async fn row(app: &TestApp, table: &str) -> Row {
     let mut rows = app.rows(table).await;
     assert_eq!(rows.len(), 1, "{table} has one row");
     rows.remove(0)
 }
 
-/// `row` as that of the user `number`.
+/// Returns a copy of `row` for the user `number`.
 fn with_email(row: &Row, number: u32) -> Row {
     let (first, other) = (address(0), address(number));
     let mut row = row.clone();
@@ -202,14 +205,14 @@ async fn put_all(app: &TestApp, table: &str, rows: impl Iterator<Item = Row>) {
     });
     let written = batches
         .buffer_unordered(CALLS)
-        .try_for_each(async |answer| {
-            assert!(answer.unprocessed_items().is_none_or(HashMap::is_empty));
+        .try_for_each(async |response| {
+            assert!(response.unprocessed_items().is_none_or(HashMap::is_empty));
             Ok(())
         });
-    Box::pin(written).await.expect("DynamoDB answers");
+    Box::pin(written).await.expect("a response from DynamoDB");
 }
 
-/// Prints what each step took and cost; whether it costs the same at each size.
+/// Prints the time and the bills of each step. Fails if a step has more than one bill.
 fn report(systems: &[System], bills: &BTreeMap<&str, Vec<Bill>>) -> ExitCode {
     print!("\n| median, ms |");
     for system in systems {
@@ -236,7 +239,7 @@ fn report(systems: &[System], bills: &BTreeMap<&str, Vec<Bill>>) -> ExitCode {
     if bills.values().all(|bills| bills.len() == 1) {
         ExitCode::SUCCESS
     } else {
-        println!("a step costs other calls or units at one size than at another");
+        println!("a step makes other calls or consumes other units at one size than at another");
         ExitCode::FAILURE
     }
 }
