@@ -92,11 +92,15 @@ impl Demo {
     }
 
     async fn follow_link(&self) -> Result<String> {
-        let mail = self.mail(1).await?;
-        ensure!(mail.to == [DEMO_ADDRESS], "the email went to {:?}", mail.to);
-        report("open the inbox", &format!("\"{}\"", mail.subject));
+        let email = self.wait_for_email(1).await?;
+        ensure!(
+            email.to == [DEMO_ADDRESS],
+            "the email went to {:?}",
+            email.to
+        );
+        report("open the inbox", &format!("\"{}\"", email.subject));
 
-        let (_, token) = mail
+        let (_, token) = email
             .text
             .split_once("&token=")
             .context("the email has no link")?;
@@ -184,7 +188,7 @@ impl Demo {
         );
         report("use the link again", "400 invalid_token: a link works once");
 
-        let notice = self.mail(2).await?;
+        let notice = self.wait_for_email(2).await?;
         ensure!(
             notice.to == [DEMO_ADDRESS] && !notice.text.contains("token"),
             "the email is not the notice of a change"
@@ -210,11 +214,11 @@ impl Demo {
     }
 
     /// Waits until there are `count` emails and returns the newest.
-    async fn mail(&self, count: usize) -> Result<StoredMail> {
+    async fn wait_for_email(&self, count: usize) -> Result<StoredMail> {
         for _ in 0..MAX_POLLS {
-            let mut mails = self.system.inbox().mails();
-            if mails.len() == count {
-                return Ok(mails.swap_remove(0));
+            let mut emails = self.system.inbox().mails();
+            if emails.len() == count {
+                return Ok(emails.swap_remove(0));
             }
             sleep(POLL_INTERVAL).await;
         }

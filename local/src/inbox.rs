@@ -137,7 +137,7 @@ impl Inbox {
         times.filter_map(DateTime::from_timestamp_millis).collect()
     }
 
-    /// Stores `mail`, which `request` delivered.
+    /// Stores an email and the request that delivered it.
     pub(crate) fn push(&self, mail: StoredMail, request: Value) -> Result<()> {
         let entry = Entry { mail, request };
         let mut store = self.store();

@@ -201,7 +201,12 @@ impl<'a> From<&'a User> for UserFields<'a> {
 /// Converts a user to JSON, recovery state included.
 pub(crate) fn to_json(user: &User) -> Value {
     let mut json = json!(UserFields::from(user));
-    let emails: Vec<Value> = user.recovery.emails.iter().map(sent_mail_to_json).collect();
+    let emails: Vec<Value> = user
+        .recovery
+        .emails
+        .iter()
+        .map(sent_email_to_json)
+        .collect();
     json["recovery_mails"] = emails.into();
     json["recovery_mail_count"] = json!(user.recovery.email_count);
     json["suppression"] = json!(user.suppression().map(|suppression| json!({
@@ -212,11 +217,11 @@ pub(crate) fn to_json(user: &User) -> Value {
     json
 }
 
-fn sent_mail_to_json(mail: &SentEmail) -> Value {
-    let outcome = mail.outcome.as_ref();
+fn sent_email_to_json(email: &SentEmail) -> Value {
+    let outcome = email.outcome.as_ref();
     json!({
-        "at": mail.at.timestamp_millis(),
-        "kind": mail.kind.as_str(),
+        "at": email.at.timestamp_millis(),
+        "kind": email.kind.as_str(),
         "state": outcome.map_or("sent", |outcome| outcome.state.as_str()),
         "state_at": outcome.map(|outcome| outcome.at.timestamp_millis()),
         "reason": outcome.and_then(|outcome| outcome.reason.as_deref()),

@@ -312,8 +312,8 @@ fn print_user(user: &User) {
     ] {
         println!("{label:16}  {value}");
     }
-    for mail in &user.recovery.emails {
-        println!("{:16}  {}", "email", describe_mail(mail));
+    for email in &user.recovery.emails {
+        println!("{:16}  {}", "email", describe_email(email));
     }
     if let Some(suppression) = user.suppression() {
         println!(
@@ -327,12 +327,12 @@ fn print_user(user: &User) {
     }
 }
 
-fn describe_mail(mail: &SentEmail) -> String {
-    let outcome = mail.outcome.as_ref();
+fn describe_email(email: &SentEmail) -> String {
+    let outcome = email.outcome.as_ref();
     format!(
         "{}  {:16}  {}{}",
-        time(Some(mail.at)),
-        mail.kind.as_str(),
+        time(Some(email.at)),
+        email.kind.as_str(),
         outcome.map_or("handed to SES", |outcome| outcome.state.describe()),
         in_brackets(outcome.and_then(|outcome| outcome.reason.as_deref())),
     )

@@ -36,13 +36,13 @@ pub(crate) struct DeployedArgs {
     /// Work on AWS, on the tables and with the settings of this CloudFormation stack
     #[arg(long, value_name = "NAME")]
     pub(crate) stack: Option<String>,
-    /// Users table [default: `USERS_TABLE`]
+    /// Users table; overrides `USERS_TABLE`
     #[arg(long, value_name = "NAME")]
     users_table: Option<String>,
-    /// Tokens table [default: `TOKENS_TABLE`]
+    /// Tokens table; overrides `TOKENS_TABLE`
     #[arg(long, value_name = "NAME")]
     tokens_table: Option<String>,
-    /// Outbox table [default: `OUTBOX_TABLE`]
+    /// Outbox table; overrides `OUTBOX_TABLE`
     #[arg(long, value_name = "NAME")]
     outbox_table: Option<String>,
 }

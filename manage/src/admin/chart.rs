@@ -79,11 +79,11 @@ impl Overview {
             .await?;
         let mut series = vec![("Requests", requests.hours)];
         if let Some(local) = &panel.local {
-            let mut mails = none;
+            let mut emails = none;
             for at in (local.sent_at)() {
-                mails.add(1, at);
+                emails.add(1, at);
             }
-            series.push(("Mails", mails.hours));
+            series.push(("Mails", emails.hours));
         }
         series.push(("Passwords reset", resets.hours));
         let refusals = panel.local.as_ref().map(|local| &local.refusals);

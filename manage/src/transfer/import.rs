@@ -32,7 +32,7 @@ const QUEUED_ROWS: usize = 4 * writer::BATCH_SIZE;
 pub struct ImportArgs {
     /// Users as JSON lines, CSV with a header, a JSON array, or Django's `dumpdata`
     file: PathBuf,
-    /// Format of the file [default: told by its first character]
+    /// Format of the file [default: detected from its first character]
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
     /// Read the field OURS from the file's field THEIRS; can be repeated
