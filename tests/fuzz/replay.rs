@@ -1,9 +1,9 @@
-//! What fuzzing has found worth keeping, once more and without its instrumentation: each input
-//! goes through its target in `tests/fuzz`, which asserts what must hold.
+//! Runs the fuzzing corpus through its targets without instrumentation. The targets in `tests/fuzz`
+//! make the assertions.
 
 #[allow(
     unreachable_pub,
-    reason = "it is a module of the fuzzing crate's library, too"
+    reason = "also a module of the fuzzing crate's library"
 )]
 #[path = "src/targets.rs"]
 mod targets;
@@ -19,7 +19,7 @@ fn replay(name: &str, target: fn(&[u8])) {
     let mut count = 0;
     for input in inputs {
         let path = input.expect("a readable folder").path();
-        // Shown where the target panics.
+        // Shown if the target panics.
         println!("{}", path.display());
         target(&fs::read(&path).expect("a readable file"));
         count += 1;
@@ -33,32 +33,32 @@ fn an_address_is_canonical_and_stays_so() {
 }
 
 #[test]
-fn a_body_has_nothing_that_was_not_sent_and_an_error_repeats_no_secret() {
+fn a_body_yields_only_what_was_sent_and_errors_repeat_no_secret() {
     replay("body", targets::body);
 }
 
 #[test]
-fn an_event_for_confirm_has_a_documented_answer() {
+fn confirm_gives_a_documented_response_to_every_event() {
     replay("confirm_event", targets::confirm_event);
 }
 
 #[test]
-fn an_event_for_the_mailer_never_comes_again() {
+fn the_mailer_never_asks_for_a_retry() {
     replay("mailer_event", targets::mailer_event);
 }
 
 #[test]
-fn a_password_is_judged_by_its_length_at_least() {
+fn password_weaknesses_include_its_length() {
     replay("password", targets::password);
 }
 
 #[test]
-fn an_event_for_request_has_a_documented_answer() {
+fn request_gives_a_documented_response_to_every_event() {
     replay("request_event", targets::request_event);
 }
 
 #[test]
-fn a_wrong_setting_is_named() {
+fn an_invalid_setting_is_named() {
     replay("settings", targets::settings);
 }
 

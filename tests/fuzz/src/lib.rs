@@ -1,4 +1,4 @@
-//! The bounds that every fuzz target has to keep, beside what it asserts itself.
+//! Limits on time and memory for every fuzz target, in addition to its own assertions.
 #![forbid(unsafe_code)]
 
 pub mod targets;
@@ -8,22 +8,22 @@ use std::{alloc::System, time::Duration};
 use cap::Cap;
 use cpu_time::ThreadTime;
 
-/// Counts the heap of the process. (libFuzzer's own `-malloc_limit_mb` needs a sanitizer.)
+/// Counts the heap of the process. libFuzzer's `-malloc_limit_mb` needs a sanitizer.
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
-/// The most that may ever be on the heap: clients, templates and what an input makes of them.
+/// Limit of the heap, with AWS clients, templates and everything an input allocates.
 const MAX_HEAP_BYTES: usize = 64 * 1024 * 1024;
-/// Processor time for one input of at most 16 KiB, where it is deployed.
+/// CPU time for an input of up to 16 KiB in a release build.
 const LIMIT: Duration = Duration::from_millis(10);
-/// How much slower this build is: it counts every branch and checks every sum. (Measured with a
-/// password of 28 characters: 0.3 ms in a release build, 1.5 ms here.)
+/// Slowdown of the instrumented build, which counts branches and checks overflows. Measured with a
+/// password of 28 characters: 0.3 ms in a release build, 1.5 ms here.
 const SLOWDOWN: u32 = 5;
-/// How often an input has to be over the limit. The time is the thread's own, but caches and the
-/// clock's frequency are shared with whatever else runs on the machine.
+/// Attempts that must all exceed the time limit. The time is the thread's own, but other work on the
+/// machine shares its caches and clock frequency.
 const TRIES: usize = 3;
 
-/// Runs `target` on `data`; panics where it takes too long each time, or too much memory.
+/// Runs `target` on `data`. Panics if every attempt takes too long, or on too much memory.
 pub fn bounded(target: fn(&[u8]), data: &[u8]) {
     let is_slow = |_| {
         let start = ThreadTime::now();
@@ -32,7 +32,7 @@ pub fn bounded(target: fn(&[u8]), data: &[u8]) {
     };
     assert!(
         !(0..TRIES).all(is_slow),
-        "over {SLOWDOWN} times {LIMIT:?} of processor time for {} bytes, {TRIES} times",
+        "{} bytes took over {SLOWDOWN} times {LIMIT:?} of CPU time, {TRIES} times",
         data.len()
     );
     let heap = HEAP.max_allocated();

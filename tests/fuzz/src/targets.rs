@@ -1,8 +1,8 @@
-//! The targets, one function for each parser. `cargo fuzz` calls them with what it makes up, and
-//! a test of the workspace with what it found before (`corpus/`).
+//! The targets, one function per parser. `cargo fuzz` calls them with generated inputs, and a test
+//! of the main workspace with those in `corpus/`.
 //!
-//! Those behind an event run the function's handler as Lambda would, with AWS answered in the
-//! process: a socket would make every input a thousand times as slow.
+//! The event targets run the function's handler as Lambda does, with an AWS in the same process:
+//! sockets would be a thousand times slower.
 
 use std::{
     io::{self, Write},
@@ -44,14 +44,14 @@ use web::{
     read_fields,
 };
 
-/// A secret that the corpora carry as address, token and password. It may come back in no log
-/// line and in no answer to a program.
+/// A secret that the corpora contain as address, token and password. It must not appear in any log
+/// line or JSON response.
 const CANARY: &str = "canary-5ecret-5ecret";
 
 /// The account that exists.
 const ACCOUNT: &str = "ada@example.com";
 
-/// An address as somebody typed it.
+/// Parses a typed address.
 pub fn address(data: &[u8]) {
     let Ok(typed) = std::str::from_utf8(data) else {
         return;
@@ -72,7 +72,7 @@ pub fn address(data: &[u8]) {
     assert!(!format!("{address:?}").contains(canonical));
 }
 
-/// A token as somebody pasted it.
+/// Parses a pasted token.
 pub fn token(data: &[u8]) {
     let Ok(pasted) = std::str::from_utf8(data) else {
         return;
@@ -91,7 +91,7 @@ pub fn token(data: &[u8]) {
     assert!(!format!("{token:?}{:?}", token.digest()).contains(text));
 }
 
-/// A body: the first line is its content type.
+/// Parses a body. The first line of the input is its content type.
 pub fn body(data: &[u8]) {
     let (content_type, body) = first_line(data);
     let Ok(content_type) = HeaderValue::from_bytes(content_type) else {
@@ -107,7 +107,7 @@ pub fn body(data: &[u8]) {
             assert!(body.len() <= MAX_BODY_BYTES);
             let values = values.iter().flatten();
             assert!(values.clone().all(|value| !value.is_empty()));
-            // No format makes more of a text than was sent.
+            // No format makes a text longer than it was sent.
             assert!(values.map(|value| value.len()).sum::<usize>() <= body.len());
         }
         Err(problem) => {
@@ -122,7 +122,7 @@ pub fn body(data: &[u8]) {
     }
 }
 
-/// A new password: the first line is the name of its account.
+/// Checks a new password. The first line of the input is the name of the user.
 pub fn password(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -142,7 +142,7 @@ pub fn password(data: &[u8]) {
     assert_eq!(format!("{password:?}"), "Password(redacted)");
 }
 
-/// An environment: a variable a line.
+/// Reads settings from an environment with one variable per line.
 pub fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -184,7 +184,7 @@ fn assert_names_variable(error: &str) {
     assert!(!error.contains(char::is_control));
 }
 
-/// What API Gateway, a load balancer or a function URL delivers to `request`.
+/// Handles an event from API Gateway, a load balancer or a function URL in `request`.
 pub fn request_event(data: &[u8]) {
     static APP: LazyLock<request::App> = LazyLock::new(|| {
         let settings = RequestSettings::read(&environment()).expect("valid settings");
@@ -193,7 +193,7 @@ pub fn request_event(data: &[u8]) {
     http_event(data, |request| APP.handle(request, now()));
 }
 
-/// The same for `confirm`. The token in the corpus is one that holds.
+/// Handles the same in `confirm`. The token in the corpus is valid.
 pub fn confirm_event(data: &[u8]) {
     static APP: LazyLock<confirm::App> = LazyLock::new(|| {
         let settings = ConfirmSettings::read(&environment()).expect("valid settings");
@@ -211,8 +211,8 @@ where
     let Ok(event) = serde_json::from_slice::<Value>(data) else {
         return;
     };
-    // Only AWS could send a body that is not the base64 that it says it is. The runtime makes an
-    // error of the panic, which a test shows.
+    // Only AWS could send invalid base64. It causes a panic, which the runtime reports as an error;
+    // another test covers that.
     let body = event["body"].as_str().unwrap_or_default();
     if event["isBase64Encoded"] == true && STANDARD.decode(body).is_err() {
         return;
@@ -222,29 +222,29 @@ where
     };
     start_log();
     let event = LambdaEvent::new(event, Context::default());
-    let Ok(answer) = RUNTIME.block_on(event::service(handler).call(event));
-    let answer = serde_json::to_value(answer).expect("an answer in JSON");
-    // Never 503: AWS answers, and a panic that is caught is still one.
-    let status = answer["statusCode"].as_u64();
+    let Ok(response) = RUNTIME.block_on(event::service(handler).call(event));
+    let response = serde_json::to_value(response).expect("a response in JSON");
+    // Not 503: AWS is available, and a caught panic is a failure too.
+    let status = response["statusCode"].as_u64();
     let documented = [200, 204, 302, 400, 405, 413, 415, 422];
     assert!(
         status.is_some_and(|status| documented.contains(&status)),
         "{status:?}"
     );
-    if !answer["body"]
+    if !response["body"]
         .as_str()
         .is_some_and(|body| body.starts_with("<!"))
     {
-        assert!(!answer.to_string().contains(CANARY));
+        assert!(!response.to_string().contains(CANARY));
     }
     assert!(!String::from_utf8_lossy(&lines()).contains(CANARY));
 }
 
-/// Records in a batch, as the template has it.
+/// Maximum records in a batch, as in the template.
 const BATCH_SIZE: usize = 10;
 
-/// What the outbox's stream or SES delivers to `mailer`. Nothing may be handed back, since one
-/// record that comes again and again holds up all behind it.
+/// Handles an event from the outbox or SES in `mailer`. No record may fail, because a record that
+/// fails on every retry holds up those behind it.
 pub fn mailer_event(data: &[u8]) {
     static APP: LazyLock<mailer::App> = LazyLock::new(|| {
         let settings = MailerSettings::read(&environment()).expect("valid settings");
@@ -268,7 +268,7 @@ pub fn mailer_event(data: &[u8]) {
         }
         Ok(mailer::Event::Ses(event)) => {
             let handled = APP.handle_ses_event(&event);
-            RUNTIME.block_on(handled).expect("AWS answers");
+            RUNTIME.block_on(handled).expect("a response from AWS");
         }
     }
     assert!(!String::from_utf8_lossy(&lines()).contains(CANARY));
@@ -286,7 +286,7 @@ fn first_line(data: &[u8]) -> (&[u8], &[u8]) {
     end.map_or((data, &[]), |end| (&data[..end], &data[end + 1..]))
 }
 
-/// A thread of its own, as on Lambda.
+/// A current-thread runtime, as on Lambda.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_time().build().expect("a runtime")
@@ -306,7 +306,7 @@ fn environment() -> Environment<'static> {
             "CORS_ORIGINS" => "https://app.example.com",
             "ACCOUNT_COOLDOWN_SECONDS" => "0",
             "ACCOUNT_LIMIT_PER_HOUR" => "100",
-            // What is fuzzed is what comes before the hash.
+            // A cheap hash: the code before it is what is fuzzed.
             "ARGON2_MEMORY_KIB" => "8",
             "ARGON2_ITERATIONS" => "1",
             _ => return None,
@@ -321,24 +321,24 @@ fn config() -> SdkConfig {
     config.into_builder().http_client(connector).build()
 }
 
-/// Answers each call as AWS would where one account exists and one token holds.
+/// An AWS with one account and one valid token.
 #[derive(Debug)]
 struct Aws;
 
 impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let operation = request.headers().get("x-amz-target").unwrap_or_default();
-        let body = request.body().bytes().unwrap_or_default();
-        let asks_for = |text: &str| String::from_utf8_lossy(body).contains(text);
-        let answer = match operation {
+        let request = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
+        let asks_for = |text: &str| request.contains(text);
+        let body = match operation {
             "DynamoDB_20120810.GetItem" if asks_for("token_digest") => token_row(),
             "DynamoDB_20120810.GetItem" if asks_for(ACCOUNT) => user_row(),
             "" => json!({ "MessageId": "1" }),
             _ => json!({}),
         };
         let status = StatusCode::try_from(200).expect("a status");
-        let answer = HttpResponse::new(status, SdkBody::from(answer.to_string()));
-        HttpConnectorFuture::ready(Ok(answer))
+        let response = HttpResponse::new(status, SdkBody::from(body.to_string()));
+        HttpConnectorFuture::ready(Ok(response))
     }
 }
 
@@ -353,19 +353,19 @@ fn token_row() -> Value {
 }
 
 fn user_row() -> Value {
-    // The mail that the sample events of SES are about.
-    let mail = json!({ "M": {
+    // The email in the sample events of SES.
+    let email = json!({ "M": {
         "event": { "S": "06134099f77fd0b10d104ed02c6b12ca" },
         "at": { "N": "1799999999000" },
     } });
     json!({ "Item": {
         "email": { "S": ACCOUNT },
         "name": { "S": "Ada Lovelace" },
-        "recovery_mails": { "L": [mail] },
+        "recovery_mails": { "L": [email] },
     } })
 }
 
-/// A generator without chance, so that an input does the same every time.
+/// A generator of zeros, which makes every run of an input the same.
 struct Zeros;
 
 impl TryRng for Zeros {
@@ -387,7 +387,7 @@ impl TryRng for Zeros {
 
 impl TryCryptoRng for Zeros {}
 
-/// What the target in hand has logged, at the most verbose level.
+/// Log lines of the current target, at the most verbose level.
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 fn lines() -> MutexGuard<'static, Vec<u8>> {
