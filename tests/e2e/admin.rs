@@ -11,7 +11,7 @@ use chrono::DateTime;
 use passwords::{HashFormat, HashParams, Password, PasswordHasher};
 use tests::{
     app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
-    http::{self, Answer, FORM},
+    http::{self, FORM, HttpResponse},
     logs,
 };
 
@@ -39,17 +39,17 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> HttpResponse {
         get(self.app, path, &[("cookie", &self.cookie)]).await
     }
 
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> HttpResponse {
         let headers = [("cookie", self.cookie.as_str())];
         post(self.app, path, &headers, fields).await
     }
 
     /// Confirms the action `name` for `email`.
-    async fn act(&self, name: &str, email: &str) -> Answer {
+    async fn act(&self, name: &str, email: &str) -> HttpResponse {
         let fields = [("form_token", self.token.as_str()), ("email", email)];
         self.post(&format!("/admin/users/{name}/"), &fields).await
     }
@@ -59,7 +59,7 @@ impl<'a> Browser<'a> {
     }
 }
 
-async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
     http::send(Method::GET, &app.url(path), headers, "").await
 }
 
@@ -68,13 +68,13 @@ async fn post(
     path: &str,
     headers: &[(&str, &str)],
     fields: &[(&str, &str)],
-) -> Answer {
+) -> HttpResponse {
     let mut all = vec![("content-type", FORM)];
     all.extend(headers);
     http::send(Method::POST, &app.url(path), &all, http::form(fields)).await
 }
 
-async fn try_sign_in(app: &TestApp, email: &str, password: &str) -> Answer {
+async fn try_sign_in(app: &TestApp, email: &str, password: &str) -> HttpResponse {
     app.secrets.add(email);
     app.secrets.add(password);
     let form = get(app, "/admin/sign-in/", &[]).await;
@@ -88,12 +88,12 @@ async fn try_sign_in(app: &TestApp, email: &str, password: &str) -> Answer {
     post(app, "/admin/sign-in/", &[("cookie", &cookie)], &fields).await
 }
 
-fn text(answer: &Answer) -> String {
+fn text(answer: &HttpResponse) -> String {
     String::from_utf8(answer.body.to_vec()).expect("a page in UTF-8")
 }
 
 /// The cookie `name` that an answer sets, as a browser sends it back.
-fn cookie(answer: &Answer, name: &str) -> String {
+fn cookie(answer: &HttpResponse, name: &str) -> String {
     let cookies = answer.headers.get_all("set-cookie").iter();
     let mut cookies = cookies.map(|cookie| cookie.to_str().expect("ASCII"));
     let cookie = cookies.find(|cookie| cookie.starts_with(&format!("{name}=")));
@@ -104,7 +104,7 @@ fn cookie(answer: &Answer, name: &str) -> String {
     cookie.split(';').next().expect("a pair").to_owned()
 }
 
-fn form_token(answer: &Answer) -> String {
+fn form_token(answer: &HttpResponse) -> String {
     between(&text(answer), "name=\"form_token\" value=\"", "\"").to_owned()
 }
 
@@ -136,14 +136,14 @@ async fn with_password(mail_to: &str, is_superuser: bool) -> User {
 async fn start() -> TestApp {
     TestApp::builder()
         .with_cheap_hashes()
-        .without_budget()
+        .without_email_budget()
         .user(with_password(ROOT, true).await)
         .user(with_password(ADA, false).await)
         .start()
         .await
 }
 
-fn location(answer: &Answer) -> &str {
+fn location(answer: &HttpResponse) -> &str {
     assert_eq!(answer.status, 303, "{answer:?}");
     answer.header("location").expect("a place to go on")
 }
@@ -354,14 +354,14 @@ async fn a_session_ends_with_the_right_to_it() {
         let app = start().await;
         let browser = Browser::sign_in(&app, ROOT).await;
         let update = app
-            .direct()
+            .dynamodb_client()
             .update_item()
             .table_name("users")
             .key("email", AttributeValue::S(ROOT.to_owned()))
             .update_expression("SET #name = :value")
             .expression_attribute_names("#name", attribute)
             .expression_attribute_values(":value", value);
-        update.send().await.expect("DynamoDB answers");
+        update.send().await.expect("DynamoDB responds");
         assert_eq!(
             location(&browser.get("/admin/").await),
             "/admin/sign-in/",
@@ -419,16 +419,16 @@ async fn put_all(app: &TestApp, table: &str, rows: impl Iterator<Item = PutReque
     let all: Vec<WriteRequest> = rows.map(write).collect();
     for chunk in all.chunks(25) {
         let write = app
-            .direct()
+            .dynamodb_client()
             .batch_write_item()
             .request_items(table, chunk.to_vec());
-        write.send().await.expect("DynamoDB answers");
+        write.send().await.expect("DynamoDB responds");
     }
 }
 
 #[tokio::test]
 async fn a_large_outbox_is_counted_as_far_as_was_asked() {
-    let app = TestApp::builder().by_hand().start().await;
+    let app = TestApp::builder().manual_delivery().start().await;
     let row = |number: usize| {
         let text = AttributeValue::S;
         PutRequest::builder()
@@ -437,12 +437,12 @@ async fn a_large_outbox_is_counted_as_far_as_was_asked() {
             .item("at", AttributeValue::N(number.to_string()))
     };
     put_all(&app, "outbox", (1000..2001).map(row)).await;
-    let outbox = Outbox::new(app.direct().clone(), "outbox".to_owned());
+    let outbox = Outbox::new(app.dynamodb_client().clone(), "outbox".to_owned());
     let count = async |since, max_reads| {
         let mut rows = 0;
         let since = DateTime::from_timestamp_millis(since).expect("a time");
         let is_whole = outbox.for_each_since(since, max_reads, |_, _, _| rows += 1);
-        (is_whole.await.expect("DynamoDB answers"), rows)
+        (is_whole.await.expect("DynamoDB responds"), rows)
     };
     assert_eq!(count(0, 1).await, (false, 1000));
     assert_eq!(count(0, 2).await, (true, 1001));
@@ -489,14 +489,14 @@ async fn users_are_listed_and_searched_page_by_page() {
 
     let found = walk(&browser, "/admin/?search=many-01").await.concat();
     assert_eq!(found.len(), 10);
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
     let exact = walk(&browser, "/admin/?search=%20Ada%40Example.com").await;
     assert_eq!(exact, [[ADA]]);
     assert!(
         !app.dynamodb
             .calls()
             .iter()
-            .any(|call| call.target == "Scan" && call.body["TableName"] == "users"),
+            .any(|call| call.operation == "Scan" && call.body["TableName"] == "users"),
         "an exact address is looked up"
     );
     assert_eq!(walk(&browser, "/admin/?search=zzz").await, [[""; 0]]);
@@ -514,7 +514,7 @@ async fn a_users_page_shows_what_recovery_did_and_escapes_what_users_chose() {
         })
         .start()
         .await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     let browser = Browser::sign_in(&app, ROOT).await;
 
     let page = browser.page_of(ADA).await;
@@ -562,14 +562,14 @@ async fn who_is_deactivated_is_sent_no_link_until_activated_again() {
     let page = text(&browser.get(location(&done)).await);
     assert!(page.contains("role=\"status\""), "{page}");
     assert!(!app.user(ADA).await.expect("is there").is_active);
-    app.ask(ADA).await.assert_worked();
-    app.settle().await;
-    assert!(app.mails_to(ADA).is_empty());
+    app.request_reset(ADA).await.assert_worked();
+    app.wait_for_mailer().await;
+    assert!(app.emails_to(ADA).is_empty());
     assert_eq!(browser.act("send-reset", ADA).await.status, 409);
     assert_eq!(browser.act("deactivate", ADA).await.status, 409);
 
     assert_eq!(browser.act("activate", ADA).await.status, 303);
-    app.fetch_link(ADA).await;
+    app.request_link(ADA).await;
 }
 
 #[tokio::test]
@@ -577,22 +577,22 @@ async fn mail_that_came_back_is_explained_and_sent_again_when_an_administrator_s
     const BOUNCING: &str = "bounce@simulator.amazonses.com";
     let app = TestApp::builder()
         .with_cheap_hashes()
-        .without_budget()
+        .without_email_budget()
         .user(with_password(ROOT, true).await)
         .user(user(BOUNCING))
         .start()
         .await;
     let browser = Browser::sign_in(&app, ROOT).await;
     assert_eq!(browser.act("clear-suppression", BOUNCING).await.status, 409);
-    app.ask(BOUNCING).await.assert_worked();
+    app.request_reset(BOUNCING).await.assert_worked();
     let look = async || {
         let page = browser.page_of(BOUNCING).await;
         page.contains("Mail to this address is stopped since")
             .then_some(page)
     };
-    let page = tests::eventually("the bounce", look).await;
+    let page = tests::wait_for("the bounce", look).await;
     for shown in [
-        "<td>link</td><td>came back for good",
+        "<td>link</td><td>bounced permanently",
         "<td>Permanent General 5.1.1 smtp; 550 5.1.1 user unknown</td>",
         "Mail to the address is stopped; see above.",
     ] {
@@ -606,9 +606,9 @@ async fn mail_that_came_back_is_explained_and_sent_again_when_an_administrator_s
         page.contains("Mail to the address is sent again."),
         "{page}"
     );
-    assert!(!page.contains("is stopped since") && page.contains("came back for good"));
+    assert!(!page.contains("is stopped since") && page.contains("bounced permanently"));
     assert_eq!(browser.act("send-reset", BOUNCING).await.status, 303);
-    app.mail_to(BOUNCING, 2).await;
+    app.wait_for_email(BOUNCING, 2).await;
 }
 
 #[tokio::test]
@@ -618,9 +618,9 @@ async fn a_reset_mail_that_an_administrator_sends_arrives_and_works() {
     let browser = Browser::sign_in(&app, ROOT).await;
     for count in 1..=2 {
         assert_eq!(browser.act("send-reset", ADA).await.status, 303);
-        app.link_to(ADA, count).await;
+        app.wait_for_link(ADA, count).await;
     }
-    let link = app.link_to(ADA, 2).await;
+    let link = app.wait_for_link(ADA, 2).await;
     app.confirm(&link.token, OTHER_PASSWORD)
         .await
         .assert_worked();

@@ -12,11 +12,14 @@ use passwords::{Password, verify};
 use serde_json::{Value, json};
 use tests::{
     app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, WEAK_PASSWORD, user},
-    functions::{at, record},
-    http::{Answer, CHANGE, FORGOT, FORM, JSON, MULTIPART, form, multipart, send},
+    functions::{at, stream_record},
+    http::{
+        CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, HttpResponse, JSON, MULTIPART, form, multipart,
+        send,
+    },
     logs::{captured_since, mark},
-    wire::{Call, Fate},
-    within_one_window,
+    proxy::{Action, Call},
+    within_one_rate_window,
 };
 use tokio::time::timeout;
 
@@ -27,8 +30,8 @@ const NOTICE: &str = "Your password for Example was changed";
 
 /// Nobody has been sent anything, and nobody will be.
 async fn assert_no_mail(app: &TestApp) {
-    app.settle().await;
-    assert!(app.mails().is_empty());
+    app.wait_for_mailer().await;
+    assert!(app.emails().is_empty());
 }
 
 async fn ada(app: &TestApp) -> User {
@@ -51,8 +54,8 @@ async fn assert_changed_once(app: &TestApp, password: &str) {
         "another password is stored"
     );
     assert_eq!(ada.session_epoch, 1);
-    app.settle().await;
-    let notices = app.mails_to(ADA);
+    app.wait_for_mailer().await;
+    let notices = app.emails_to(ADA);
     let notices = notices.iter().filter(|mail| mail.subject == NOTICE);
     assert_eq!(notices.count(), 1);
 }
@@ -61,7 +64,7 @@ async fn assert_changed_once(app: &TestApp, password: &str) {
 async fn attack_01_several_addresses_in_one_request_are_refused() {
     let app = TestApp::with_ada().await;
     app.add(&user(EVE)).await;
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
     let twice = [("email", ADA), ("email", EVE)];
     for (content_type, body) in [
         (JSON, json!({ "email": [ADA, EVE] }).to_string()),
@@ -79,11 +82,11 @@ async fn attack_01_several_addresses_in_one_request_are_refused() {
         (FORM, form(&twice).replacen("email", "%65mail", 1)),
         (MULTIPART, multipart(&twice)),
     ] {
-        let answer = app.post_as(FORGOT, content_type, body).await;
+        let answer = app.post_as(FORGOT_PASSWORD, content_type, body).await;
         app.assert_refused(&answer, 400, "invalid_params");
     }
     for separator in [",", ", ", ";", " ", "%00", "\n", "|"] {
-        let answer = app.ask(&format!("{ADA}{separator}{EVE}")).await;
+        let answer = app.request_reset(&format!("{ADA}{separator}{EVE}")).await;
         app.assert_refused(&answer, 400, "invalid_params");
     }
     assert_no_mail(&app).await;
@@ -106,7 +109,7 @@ async fn attack_02_a_look_alike_of_an_address_reaches_nobody() {
         "mike@ex\u{430}mple.com",
     ] {
         // Where the syntax takes one, it is an address of somebody else.
-        answers.insert(app.ask(typed).await.outcome());
+        answers.insert(app.request_reset(typed).await.status_and_code());
     }
     assert_no_mail(&app).await;
     let (worked, refused) = (String::new(), "invalid_params".to_owned());
@@ -114,8 +117,10 @@ async fn attack_02_a_look_alike_of_an_address_reaches_nobody() {
 
     // Only the case does not matter, and mail goes to the address as it was registered.
     app.add(&user("Grace.Hopper@Example.com")).await;
-    app.ask("GRACE.HOPPER@EXAMPLE.COM").await.assert_worked();
-    let mail = app.mail_to("Grace.Hopper@Example.com", 1).await;
+    app.request_reset("GRACE.HOPPER@EXAMPLE.COM")
+        .await
+        .assert_worked();
+    let mail = app.wait_for_email("Grace.Hopper@Example.com", 1).await;
     assert!(!mail.text.contains("GRACE") && !mail.html.contains("GRACE"));
 }
 
@@ -129,7 +134,7 @@ async fn attack_03_an_accented_twin_of_an_address_reaches_nobody() {
         "ada@\u{e9}xample.com",
         "ada@e\u{301}xample.com",
     ] {
-        app.ask(typed).await;
+        app.request_reset(typed).await;
     }
     assert_no_mail(&app).await;
 }
@@ -149,10 +154,10 @@ async fn attack_04_no_header_moves_the_link() {
         ("referer", "https://evil.example/"),
     ];
     let body = json!({ "email": ADA }).to_string();
-    let answer = send(Method::POST, &app.url(FORGOT), &headers, body).await;
+    let answer = send(Method::POST, &app.url(FORGOT_PASSWORD), &headers, body).await;
     answer.assert_worked();
-    let mail = app.mail_to(ADA, 1).await;
-    let expected = format!("{}#", app.url(CHANGE));
+    let mail = app.wait_for_email(ADA, 1).await;
+    let expected = format!("{}#", app.url(CHANGE_PASSWORD));
     assert!(app.link_in(&mail).url.starts_with(&expected));
     assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
 }
@@ -169,14 +174,14 @@ async fn assert_no_token(app: &TestApp, token: Option<&Value>) {
                 body[name] = value;
             }
         }
-        let answer = app.post(CHANGE, &body).await;
+        let answer = app.post(CHANGE_PASSWORD, &body).await;
         app.assert_refused(&answer, 400, "invalid_params");
     }
 }
 
 #[tokio::test]
 async fn attack_05_a_token_that_is_an_object_or_a_truth_value_is_refused_before_a_read() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     for token in [
         json!({}),
         json!({ "$gt": 0 }),
@@ -193,7 +198,7 @@ async fn attack_05_a_token_that_is_an_object_or_a_truth_value_is_refused_before_
 
 #[tokio::test]
 async fn attack_06_a_number_as_the_token_is_refused_before_a_read() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     for token in [json!(0), json!(-1), json!(1.5), json!(1e300)] {
         assert_no_token(&app, Some(&token)).await;
     }
@@ -202,14 +207,14 @@ async fn attack_06_a_number_as_the_token_is_refused_before_a_read() {
         ("forgot_password_hash", "0"),
         ("new_password", GOOD_PASSWORD),
     ]);
-    let answer = app.post_as(CHANGE, FORM, body).await;
+    let answer = app.post_as(CHANGE_PASSWORD, FORM, body).await;
     app.assert_refused(&answer, 400, "invalid_token");
     assert_unchanged(&app).await;
 }
 
 #[tokio::test]
 async fn attack_07_an_empty_or_missing_token_never_matches() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     for token in [
         None,
         Some(json!("")),
@@ -220,7 +225,7 @@ async fn attack_07_an_empty_or_missing_token_never_matches() {
         assert_no_token(&app, token.as_ref()).await;
     }
     for blank in [" ", "\t", "\u{a0}", "null", "undefined", "%00", "\0"] {
-        let answer = app.confirm_as(ADA, blank, GOOD_PASSWORD).await;
+        let answer = app.confirm_with_email(ADA, blank, GOOD_PASSWORD).await;
         app.assert_refused(&answer, 400, "invalid_token");
     }
     assert_unchanged(&app).await;
@@ -229,7 +234,7 @@ async fn attack_07_an_empty_or_missing_token_never_matches() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn attack_08_of_fifty_changes_with_one_token_one_succeeds_and_none_after() {
     let app = TestApp::with_ada().await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     let passwords: Vec<String> = (0..50)
         .map(|number| format!("{GOOD_PASSWORD} {number}"))
         .collect();
@@ -253,7 +258,7 @@ async fn attack_08_of_fifty_changes_with_one_token_one_succeeds_and_none_after()
 async fn attack_09_every_link_works_until_one_is_used_and_then_none_does() {
     for first in [0, 1] {
         let app = TestApp::with_ada().await;
-        let links = [app.fetch_link(ADA).await, app.fetch_link(ADA).await];
+        let links = [app.request_link(ADA).await, app.request_link(ADA).await];
         // Both are good: what is wrong is the password alone.
         for link in &links {
             let weak = app.confirm(&link.token, WEAK_PASSWORD).await;
@@ -268,7 +273,7 @@ async fn attack_09_every_link_works_until_one_is_used_and_then_none_does() {
         assert_changed_once(&app, GOOD_PASSWORD).await;
 
         // One that is asked for afterwards works.
-        let later = app.fetch_link(ADA).await;
+        let later = app.request_link(ADA).await;
         app.confirm(&later.token, OTHER_PASSWORD)
             .await
             .assert_worked();
@@ -279,11 +284,14 @@ async fn attack_09_every_link_works_until_one_is_used_and_then_none_does() {
 async fn attack_10_known_and_unknown_addresses_look_the_same_while_ses_fails() {
     let app = TestApp::with_ada().await;
     app.ses
-        .rule(|_| Fate::error(500, "InternalFailure", "out of order"));
-    let (known, unknown) = (app.ask(ADA).await, app.ask("nobody@example.com").await);
+        .intercept(|_| Action::error(500, "InternalFailure", "out of order"));
+    let (known, unknown) = (
+        app.request_reset(ADA).await,
+        app.request_reset("nobody@example.com").await,
+    );
     known.assert_worked();
     assert_eq!(known.without_date(), unknown.without_date());
-    tests::eventually("a mail to fail", async || app.ses.calls().pop()).await;
+    tests::wait_for("a mail to fail", async || app.ses.calls().pop()).await;
 }
 
 #[tokio::test]
@@ -293,13 +301,13 @@ async fn attack_11_the_cool_down_shows_in_no_answer() {
         .user(user(ADA))
         .start()
         .await;
-    app.fetch_link(ADA).await;
+    app.request_link(ADA).await;
     let mut answers = Vec::new();
     for email in [ADA, "nobody@example.com", ADA, "nobody@example.com"] {
-        answers.push(app.ask(email).await.without_date());
+        answers.push(app.request_reset(email).await.without_date());
     }
-    app.settle().await;
-    assert_eq!(app.mails().len(), 1, "she is within the cool-down");
+    app.wait_for_mailer().await;
+    assert_eq!(app.emails().len(), 1, "she is within the cool-down");
     answers[0].assert_worked();
     assert!(
         answers.iter().all(|answer| *answer == answers[0]),
@@ -320,13 +328,13 @@ fn shape(call: &Call) -> Value {
         let value = body.pointer_mut(pointer);
         *value.unwrap_or_else(|| panic!("{pointer} in {}", call.body)) = json!("*");
     }
-    json!({ "target": call.target, "body": body })
+    json!({ "target": call.operation, "body": body })
 }
 
 #[tokio::test]
 async fn attack_12_a_request_makes_the_same_call_of_the_same_size_for_everybody() {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .user(user(ADA))
         .user(user("eva@example.com"))
         .user(User {
@@ -336,9 +344,9 @@ async fn attack_12_a_request_makes_the_same_call_of_the_same_size_for_everybody(
         .start()
         .await;
     // Eva has spent her mail.
-    let spent = record("reset_requested", "eva@example.com", 1);
+    let spent = stream_record("reset_requested", "eva@example.com", 1);
     app.functions.deliver(&[spent], at(0)).await;
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
 
     let mut seen = Vec::new();
     // Known, without a mail left, inactive, unknown; and a spelling that is not canonical.
@@ -349,13 +357,13 @@ async fn attack_12_a_request_makes_the_same_call_of_the_same_size_for_everybody(
         "non@example.com",
         "ADA@EXAMPLE.COM",
     ] {
-        let answer = app.ask(email).await.without_date();
-        let calls = app.dynamodb.take();
+        let answer = app.request_reset(email).await.without_date();
+        let calls = app.dynamodb.take_calls();
         assert_eq!(calls.len(), 1, "{calls:?}");
         let size = calls[0].body.to_string().len();
         seen.push((answer, shape(&calls[0]), size));
     }
-    assert_eq!(app.ses.take_targets().len(), 1, "Eva's");
+    assert_eq!(app.ses.take_operations().len(), 1, "Eva's");
     seen[0].0.assert_worked();
     assert_eq!(seen[0].1["target"], "UpdateItem");
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:#?}");
@@ -364,9 +372,9 @@ async fn attack_12_a_request_makes_the_same_call_of_the_same_size_for_everybody(
 /// The statuses of five requests with the headers and members that `vary` gives them, of which
 /// a client has three.
 async fn limited(vary: impl Fn(usize) -> ([(&'static str, String); 3], Value)) -> Vec<u16> {
-    within_one_window(86_400, async || {
+    within_one_rate_window(86_400, async || {
         let app = TestApp::builder()
-            .by_hand()
+            .manual_delivery()
             .set("CLIENT_LIMIT", "3")
             .set("CLIENT_WINDOW_SECONDS", "86400")
             .start()
@@ -379,7 +387,13 @@ async fn limited(vary: impl Fn(usize) -> ([(&'static str, String); 3], Value)) -
                 .map(|(name, value)| (*name, value.as_str()))
                 .chain([("content-type", JSON)]);
             let headers: Vec<_> = headers.collect();
-            let answer = send(Method::POST, &app.url(FORGOT), &headers, body.to_string()).await;
+            let answer = send(
+                Method::POST,
+                &app.url(FORGOT_PASSWORD),
+                &headers,
+                body.to_string(),
+            )
+            .await;
             statuses.push(answer.status.as_u16());
         }
         statuses
@@ -420,7 +434,7 @@ async fn attack_14_neither_a_header_nor_another_address_of_a_network_moves_the_l
 
     // The loopback interface has one IPv6 address; the gateway's word for the others.
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .set("CLIENT_LIMIT", "2")
         .start()
         .await;
@@ -431,7 +445,7 @@ async fn attack_14_neither_a_header_nor_another_address_of_a_network_moves_the_l
         "2001:db8:1:2:3:4:5:6",
         "2001:db8:1:3::1",
     ] {
-        let answer = app.functions.ask(client, ADA, at(0)).await;
+        let answer = app.functions.request_reset_from(client, ADA, at(0)).await;
         statuses.push(answer.status.as_u16());
     }
     assert_eq!(statuses, [200, 200, 429, 200]);
@@ -439,7 +453,7 @@ async fn attack_14_neither_a_header_nor_another_address_of_a_network_moves_the_l
 
 #[tokio::test]
 async fn attack_15_another_spelling_of_the_path_is_another_path() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     for path in [
         "//core//user/forgot-password/",
         "/CORE/user/forgot-password/",
@@ -469,25 +483,25 @@ async fn attack_16_no_parameter_leads_elsewhere() {
             "email": ADA, "next": target, "redirect": target, "redirect_to": target,
             "callback_url": target, "reset_url": target,
         });
-        let path = format!("{FORGOT}?next={target}&redirect={target}&RESET_URL={target}");
+        let path = format!("{FORGOT_PASSWORD}?next={target}&redirect={target}&RESET_URL={target}");
         let answer = app.post(&path, &body).await;
         answer.assert_worked();
         assert_eq!(answer.header("location"), None);
     }
-    let mail = app.mail_to(ADA, 3).await;
+    let mail = app.wait_for_email(ADA, 3).await;
     assert!(!mail.html.contains("evil") && !mail.text.contains("evil"));
     let link = app.link_in(&mail);
     let body = json!({
         "forgot_password_hash": link.token, "new_password": GOOD_PASSWORD, "next": "//evil.example",
     });
-    let answer = app.post(CHANGE, &body).await;
+    let answer = app.post(CHANGE_PASSWORD, &body).await;
     answer.assert_worked();
     assert_eq!(answer.header("location"), None);
 }
 
 #[tokio::test]
 async fn attack_17_what_is_large_or_deep_is_refused_before_a_read_and_a_hash() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let mebibyte = 1024 * 1024;
     let large = "x".repeat(mebibyte);
     let part = multipart(&[("other", "x")]).replace("--x--\r\n", "");
@@ -527,7 +541,7 @@ async fn attack_17_what_is_large_or_deep_is_refused_before_a_read_and_a_hash() {
         (MULTIPART, part.repeat(parts), 400, "invalid_params"),
         (FORM, "&".repeat(2 * depth), 400, "invalid_params"),
     ] {
-        for path in [FORGOT, CHANGE] {
+        for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
             let answer = app.post_as(path, content_type, body.clone());
             // Bounded: the slowest of them takes milliseconds.
             let answer = timeout(Duration::from_secs(5), answer).await;
@@ -578,7 +592,7 @@ async fn attack_18_a_hostile_name_is_inert_in_both_parts_of_the_mails_and_on_the
             .user(named)
             .start()
             .await;
-        let link = app.fetch_link(ADA).await;
+        let link = app.request_link(ADA).await;
         // A password that is refused, and then one that is not, each answered with a page.
         for password in [WEAK_PASSWORD, GOOD_PASSWORD] {
             let fields = [
@@ -587,12 +601,18 @@ async fn attack_18_a_hostile_name_is_inert_in_both_parts_of_the_mails_and_on_the
                 ("new_password", password),
             ];
             let headers = [("content-type", FORM), ("accept", "text/html")];
-            let page = send(Method::POST, &app.url(CHANGE), &headers, form(&fields)).await;
+            let page = send(
+                Method::POST,
+                &app.url(CHANGE_PASSWORD),
+                &headers,
+                form(&fields),
+            )
+            .await;
             let page = String::from_utf8_lossy(&page.body).into_owned();
             assert!(page.contains("<html") && !page.contains(name), "{page}");
         }
-        app.mail_to(ADA, 2).await;
-        for mail in app.mails() {
+        app.wait_for_email(ADA, 2).await;
+        for mail in app.emails() {
             for harmful in harmful {
                 assert!(!mail.html.contains(harmful), "{harmful} in {}", mail.html);
                 assert!(!mail.text.contains(harmful), "{harmful} in {}", mail.text);
@@ -630,12 +650,12 @@ async fn attack_19_line_breaks_and_quotes_in_an_address_are_refused() {
         "ada@example.com\\",
     ] {
         app.secrets.add(typed);
-        let answer = app.post(FORGOT, &json!({ "email": typed })).await;
+        let answer = app.post(FORGOT_PASSWORD, &json!({ "email": typed })).await;
         app.assert_refused(&answer, 400, "invalid_params");
         let body = json!({
             "email": typed, "forgot_password_hash": TOKEN, "new_password": GOOD_PASSWORD,
         });
-        let answer = app.post(CHANGE, &body).await;
+        let answer = app.post(CHANGE_PASSWORD, &body).await;
         app.assert_refused(&answer, 400, "invalid_params");
     }
     assert_no_mail(&app).await;
@@ -652,7 +672,7 @@ async fn attack_20_expressions_in_an_address_are_inert() {
         "ada@example.com?cc=eve@example.com",
         "ada@${jndi:ldap://evil.example}",
     ] {
-        let answer = app.ask(typed).await;
+        let answer = app.request_reset(typed).await;
         app.assert_refused(&answer, 400, "invalid_params");
     }
     // These are addresses: data in the expressions of DynamoDB, in the link and in the mail.
@@ -664,15 +684,15 @@ async fn attack_20_expressions_in_an_address_are_inert() {
         "'or'1'='1@example.com",
     ] {
         app.add(&user(address)).await;
-        let link = app.fetch_link(address).await;
+        let link = app.request_link(address).await;
         assert_eq!(link.email, address);
-        let mail = app.mail_to(address, 1).await;
+        let mail = app.wait_for_email(address, 1).await;
         assert!(!mail.text.contains("1337") && !mail.html.contains("1337"));
-        app.confirm_as(address, &link.token, GOOD_PASSWORD)
+        app.confirm_with_email(address, &link.token, GOOD_PASSWORD)
             .await
             .assert_worked();
     }
-    assert!(app.mails_to(ADA).is_empty());
+    assert!(app.emails_to(ADA).is_empty());
     assert_unchanged(&app).await;
 }
 
@@ -680,18 +700,24 @@ async fn attack_20_expressions_in_an_address_are_inert() {
 async fn attack_21_another_address_beside_the_token_is_refused_and_spends_nothing() {
     let app = TestApp::with_ada().await;
     app.add(&user(EVE)).await;
-    let link = app.fetch_link(ADA).await;
-    app.dynamodb.forget();
+    let link = app.request_link(ADA).await;
+    app.dynamodb.clear_calls();
     let without = json!({ "email": ADA, "new_password": GOOD_PASSWORD });
-    app.assert_refused(&app.post(CHANGE, &without).await, 400, "invalid_params");
+    app.assert_refused(
+        &app.post(CHANGE_PASSWORD, &without).await,
+        400,
+        "invalid_params",
+    );
     for email in [EVE, "nobody@example.com", "ada@example.org"] {
-        let other = app.confirm_as(email, &link.token, GOOD_PASSWORD).await;
+        let other = app
+            .confirm_with_email(email, &link.token, GOOD_PASSWORD)
+            .await;
         other.assert_problem(400, "invalid_token");
     }
     assert_unchanged(&app).await;
     let eve = app.user(EVE).await.expect("she is there");
     assert_eq!((eve.password_hash, eve.session_epoch), (None, 0));
-    app.confirm_as(ADA, &link.token, GOOD_PASSWORD)
+    app.confirm_with_email(ADA, &link.token, GOOD_PASSWORD)
         .await
         .assert_worked();
 }
@@ -699,7 +725,7 @@ async fn attack_21_another_address_beside_the_token_is_refused_and_spends_nothin
 #[tokio::test]
 async fn attack_22_a_change_signs_nobody_in() {
     let app = TestApp::with_ada().await;
-    let links = [app.fetch_link(ADA).await, app.fetch_link(ADA).await];
+    let links = [app.request_link(ADA).await, app.request_link(ADA).await];
     let answer = app.confirm(&links[0].token, GOOD_PASSWORD).await;
     assert_eq!(answer.json(), json!({ "worked": true }));
     let fields = [
@@ -707,7 +733,13 @@ async fn attack_22_a_change_signs_nobody_in() {
         ("new_password", OTHER_PASSWORD),
     ];
     let headers = [("content-type", FORM), ("accept", "text/html")];
-    let page = send(Method::POST, &app.url(CHANGE), &headers, form(&fields)).await;
+    let page = send(
+        Method::POST,
+        &app.url(CHANGE_PASSWORD),
+        &headers,
+        form(&fields),
+    )
+    .await;
     for answer in [answer, page] {
         for name in ["set-cookie", "authorization", "location", "refresh"] {
             assert_eq!(answer.header(name), None, "{answer:?}");
@@ -718,8 +750,8 @@ async fn attack_22_a_change_signs_nobody_in() {
 #[tokio::test]
 async fn attack_23_a_scanner_that_opens_the_link_does_not_use_it() {
     let app = TestApp::with_ada().await;
-    let link = app.fetch_link(ADA).await;
-    app.dynamodb.forget();
+    let link = app.request_link(ADA).await;
+    app.dynamodb.clear_calls();
     let page = link.url.split('#').next().expect("an address");
     // One that moves the fragment into the query, too.
     let query = link.url.replacen('#', "?", 1);
@@ -729,7 +761,7 @@ async fn attack_23_a_scanner_that_opens_the_link_does_not_use_it() {
             send(method, url, &[], "").await;
         }
     }
-    assert_eq!(app.dynamodb.take_targets(), [""; 0]);
+    assert_eq!(app.dynamodb.take_operations(), [""; 0]);
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
         .assert_worked();
@@ -739,26 +771,26 @@ async fn attack_23_a_scanner_that_opens_the_link_does_not_use_it() {
 async fn attack_24_no_log_line_holds_an_address_a_token_a_password_or_a_link() {
     let log_start = mark();
     let app = TestApp::with_ada().await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     for (password, email) in [
         (WEAK_PASSWORD, ADA),
         (OTHER_PASSWORD, EVE),
         (GOOD_PASSWORD, ADA),
         (GOOD_PASSWORD, ADA),
     ] {
-        app.confirm_as(email, &link.token, password).await;
+        app.confirm_with_email(email, &link.token, password).await;
     }
-    app.mail_to(ADA, 2).await;
-    app.settle().await;
+    app.wait_for_email(ADA, 2).await;
+    app.wait_for_mailer().await;
     let logs = captured_since(log_start);
     app.secrets.assert_absent_from(&logs);
     // The search would find nothing in logs that were empty.
     for line in [
-        "a mail was asked for",
-        "a mail was sent",
+        "reset email requested",
+        "email sent",
         "invalid_token",
         "weak_password",
-        "a password was changed",
+        "password changed",
     ] {
         assert!(logs.contains(line), "{line}");
     }
@@ -766,31 +798,31 @@ async fn attack_24_no_log_line_holds_an_address_a_token_a_password_or_a_link() {
 
 #[tokio::test]
 async fn attack_26_an_expired_token_that_is_still_there_is_refused() {
-    let app = TestApp::with_ada_by_hand().await;
-    let token = app.plant(ADA, at(0), at(60)).await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
+    let token = app.put_token(ADA, at(0), at(60)).await;
     let confirm = async |now| {
         let answer = app.functions.confirm(token.expose(), GOOD_PASSWORD, now);
         answer.await
     };
     for late in [at(60), at(86_400)] {
-        app.dynamodb.forget();
+        app.dynamodb.clear_calls();
         confirm(late).await.assert_problem(400, "invalid_token");
         // It is seen in the row, before the password is looked at and the work of hashing done.
-        assert_eq!(app.dynamodb.take_targets(), ["GetItem"]);
+        assert_eq!(app.dynamodb.take_operations(), ["GetItem"]);
     }
     // The same over HTTP, by the clock of the machine.
     let (day, second) = (chrono::TimeDelta::days(1), chrono::TimeDelta::seconds(1));
     let started = chrono::DateTime::from(std::time::SystemTime::now());
-    let old = app.plant(ADA, started - day, started - second).await;
-    let answer: Answer = app.confirm(old.expose(), GOOD_PASSWORD).await;
+    let old = app.put_token(ADA, started - day, started - second).await;
+    let answer: HttpResponse = app.confirm(old.expose(), GOOD_PASSWORD).await;
     answer.assert_problem(400, "invalid_token");
     assert_unchanged(&app).await;
     // The first was only too late.
     confirm(at(59)).await.assert_worked();
 }
 
-/// The file and the function that docs/security.md means by `name`, or the file alone.
-fn place(name: &str) -> Option<(String, Option<&str>)> {
+/// Returns the file, and the test in it if there is one, that `name` in docs/security.md means.
+fn locate(name: &str) -> Option<(String, Option<&str>)> {
     let words: Vec<&str> = name.split("::").collect();
     match words[..] {
         [path] if path.starts_with("tests/") => Some((path.to_owned(), None)),
@@ -818,7 +850,7 @@ fn every_test_that_the_document_names_is_there() {
         .split('`')
         .skip(1)
         .step_by(2)
-        .filter_map(place)
+        .filter_map(locate)
         .collect();
     for (path, test) in &places {
         let text = read(path);
@@ -830,9 +862,6 @@ fn every_test_that_the_document_names_is_there() {
     for row in 1..=26 {
         let prefix = format!("attack_{row:02}_");
         let has_test = |(_, test): &(_, Option<&str>)| test.is_some_and(|t| t.starts_with(&prefix));
-        assert!(
-            row == 25 || places.iter().any(has_test),
-            "no test of attack {row}"
-        );
+        assert!(places.iter().any(has_test), "no test of attack {row}");
     }
 }

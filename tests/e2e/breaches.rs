@@ -46,7 +46,7 @@ async fn app_with(url: &str) -> TestApp {
 async fn a_password_from_a_breach_is_refused_and_the_link_still_works() {
     let (url, asked) = range_api(StatusCode::OK).await;
     let app = app_with(&url).await;
-    let link = app.fetch_link(ADDRESS).await;
+    let link = app.request_link(ADDRESS).await;
 
     let refused = app.confirm(&link.token, GOOD_PASSWORD).await;
     refused.assert_problem(422, "weak_password");
@@ -67,7 +67,7 @@ async fn a_service_that_fails_keeps_nobody_from_a_new_password() {
     let (failing, _) = range_api(StatusCode::SERVICE_UNAVAILABLE).await;
     for url in [failing.as_str(), "http://127.0.0.1:9/range/"] {
         let app = app_with(url).await;
-        let link = app.fetch_link(ADDRESS).await;
+        let link = app.request_link(ADDRESS).await;
         app.confirm(&link.token, GOOD_PASSWORD)
             .await
             .assert_worked();
@@ -78,7 +78,7 @@ async fn a_service_that_fails_keeps_nobody_from_a_new_password() {
 async fn a_weak_password_is_refused_without_asking() {
     let (url, asked) = range_api(StatusCode::OK).await;
     let app = app_with(&url).await;
-    let link = app.fetch_link(ADDRESS).await;
+    let link = app.request_link(ADDRESS).await;
     app.confirm(&link.token, "password1234567")
         .await
         .assert_problem(422, "weak_password");
@@ -89,7 +89,7 @@ async fn a_weak_password_is_refused_without_asking() {
 async fn the_host_of_the_range_api_is_enough() {
     let (url, asked) = range_api(StatusCode::OK).await;
     let app = app_with(url.trim_end_matches("/range/")).await;
-    let link = app.fetch_link(ADDRESS).await;
+    let link = app.request_link(ADDRESS).await;
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
         .assert_problem(422, "weak_password");

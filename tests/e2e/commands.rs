@@ -15,7 +15,7 @@ use axum::{
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     command::{manage, start},
-    http::{self, Answer, FORM},
+    http::{self, FORM, HttpResponse},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -206,8 +206,8 @@ async fn free_port() -> u16 {
 
 /// The list of users in the panel at `panel`, after a sign-in as `email`.
 async fn users_page(panel: &str, email: &str) -> String {
-    let text = |answer: &Answer| String::from_utf8_lossy(&answer.body).into_owned();
-    let cookies = |answer: &Answer| -> String {
+    let text = |answer: &HttpResponse| String::from_utf8_lossy(&answer.body).into_owned();
+    let cookies = |answer: &HttpResponse| -> String {
         let set = answer.headers.get_all("set-cookie").iter();
         let pairs = set.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
         pairs.collect::<Vec<_>>().join("; ")
@@ -242,7 +242,7 @@ async fn the_panel_of_a_stack_shows_its_users_and_makes_nothing() {
     let add = "createsuperuser --email root@example.com --password-stdin";
     let added = manage(add, &app.environment(), GOOD_PASSWORD).await;
     assert_eq!(added.code, 0, "{added:?}");
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
     let (url, _) = cloudformation(StatusCode::OK, described(&OUTPUTS)).await;
     let port = free_port().await;
     let args = format!("admin --stack recovery --port {port}");
@@ -270,7 +270,7 @@ async fn the_panel_of_a_stack_shows_its_users_and_makes_nothing() {
     )
     .await;
     assert_eq!(answer.status, 404);
-    let calls = app.dynamodb.take_targets();
+    let calls = app.dynamodb.take_operations();
     let writes = ["CreateTable", "PutItem", "UpdateItem", "DeleteItem"];
     assert!(
         !calls.iter().any(|call| writes.contains(&call.as_str())),

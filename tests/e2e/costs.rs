@@ -18,18 +18,21 @@ async fn metered() -> TestApp {
         ..user(ADA)
     };
     let app = TestApp::builder()
-        .without_budget()
+        .without_email_budget()
         .user(ada)
-        .by_hand()
+        .manual_delivery()
         .start()
         .await;
-    app.dynamodb.meter();
+    app.dynamodb.report_capacity();
     app
 }
 
 /// The calls since the last time, with the units that each consumed.
 fn bill(app: &TestApp) -> Vec<(String, f64)> {
-    let (targets, units) = (app.dynamodb.take_targets(), app.dynamodb.take_units());
+    let (targets, units) = (
+        app.dynamodb.take_operations(),
+        app.dynamodb.take_capacity_units(),
+    );
     assert_eq!(targets.len(), units.len(), "every call says what it costs");
     targets.into_iter().zip(units).collect()
 }
@@ -61,21 +64,21 @@ async fn deliver_report(app: &TestApp, index: usize) {
         },
     });
     app.functions
-        .report(&event)
+        .record_outcome(&event)
         .await
-        .expect("DynamoDB answers");
+        .expect("DynamoDB responds");
 }
 
 #[tokio::test]
 async fn each_step_of_a_reset_consumes_what_the_page_about_costs_says() {
     let app = metered().await;
     app.functions
-        .ask("192.0.2.1", ADA, at(0))
+        .request_reset(ADA, at(0))
         .await
         .assert_worked();
     assert_bill(&app, &[("UpdateItem", 1.0)]);
 
-    let records = app.records().await;
+    let records = app.stream_records().await;
     assert_eq!(app.functions.deliver(&records, at(1)).await.len(), 0);
     assert_bill(
         &app,
@@ -84,14 +87,14 @@ async fn each_step_of_a_reset_consumes_what_the_page_about_costs_says() {
     deliver_report(&app, 0).await;
     assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
 
-    let link = app.link_in(&app.mails()[0]);
+    let link = app.link_in(&app.emails()[0]);
     app.functions
         .confirm(&link.token, GOOD_PASSWORD, at(60))
         .await
         .assert_worked();
     assert_bill(&app, &[("GetItem", 1.0), ("TransactWriteItems", 6.0)]);
 
-    let notice = app.records().await.split_off(records.len());
+    let notice = app.stream_records().await.split_off(records.len());
     assert_eq!(app.functions.deliver(&notice, at(61)).await.len(), 0);
     assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
     deliver_report(&app, 1).await;
@@ -103,7 +106,7 @@ async fn a_request_costs_one_write_whoever_it_is_for() {
     let app = metered().await;
     for (second, email) in (0..).zip([ADA, "nobody@example.com", ADA]) {
         app.functions
-            .ask("192.0.2.1", email, at(second))
+            .request_reset(email, at(second))
             .await
             .assert_worked();
         assert_bill(&app, &[("UpdateItem", 1.0)]);

@@ -1,4 +1,4 @@
-//! A process that dies, as machines do, at any moment of its work.
+//! A process that dies at any point of its work.
 
 use std::sync::{
     Arc,
@@ -7,95 +7,105 @@ use std::sync::{
 
 use tests::{
     app::TestApp,
+    existing_table::ExistingTable,
+    invocation::{Invocation, Outcome, Task},
     lambda::Function,
-    own::Own,
-    step::{Case, End, Step},
-    wire::{Call, Fate, Moment, Wire},
+    proxy::{Action, Call, HangPoint, Proxy},
 };
 use tokio::sync::Notify;
 
-/// Lets the call number `index` for `case`, of both wires together, hang; `None` lets all pass.
-fn hang(app: &TestApp, case: &Arc<Case>, at: Option<(usize, Moment)>) -> Arc<Notify> {
+/// Lets call number `index` of the invocation hang. Calls through both proxies are counted
+/// together. The result notifies when the call is reached.
+fn hang(
+    app: &TestApp,
+    invocation: &Arc<Invocation>,
+    index: usize,
+    hang_point: HangPoint,
+) -> Arc<Notify> {
     let reached = Arc::new(Notify::new());
     let seen = Arc::new(AtomicUsize::new(0));
-    let rule = |wire: &Wire| {
-        let (case, seen, reached) = (case.clone(), seen.clone(), reached.clone());
-        wire.rule(move |call: &Call| {
-            if !case.is_about(call) {
-                return Fate::Pass;
-            }
-            let number = seen.fetch_add(1, Ordering::SeqCst);
-            match at {
-                Some((index, moment)) if number == index => Fate::Hang(moment, reached.clone()),
-                _ => Fate::Pass,
+    let intercept = |proxy: &Proxy| {
+        let (invocation, seen, reached) = (invocation.clone(), seen.clone(), reached.clone());
+        proxy.intercept(move |call: &Call| {
+            if invocation.is_about(call) && seen.fetch_add(1, Ordering::SeqCst) == index {
+                Action::Hang(hang_point, reached.clone())
+            } else {
+                Action::Pass
             }
         });
     };
-    rule(&app.dynamodb);
-    rule(&app.ses);
+    intercept(&app.dynamodb);
+    intercept(&app.ses);
     reached
 }
 
-/// What the function says to the case's event.
-async fn invoke(app: &TestApp, case: &Case) -> End {
-    let function = Function::start(case.step.function(), &app.environment());
-    case.end(&function.invoke(&case.event()).await)
+/// Invokes the function's binary with the invocation's event.
+async fn invoke(app: &TestApp, invocation: &Invocation) -> Outcome {
+    let function = Function::start(invocation.task.function(), &app.environment());
+    invocation.outcome(&function.invoke(&invocation.event()).await)
 }
 
-/// The number of calls that the step makes for its user when nothing happens.
-async fn calls(app: &TestApp, step: Step, number: u32) -> usize {
-    let case = step.case(app, number).await;
-    app.dynamodb.forget();
-    app.ses.forget();
-    assert_eq!(invoke(app, &case).await, End::Done, "{step:?}");
-    assert!(case.is_done(app).await, "{step:?}");
-    let calls = app.dynamodb.take().into_iter().chain(app.ses.take());
-    calls.filter(|call| case.is_about(call)).count()
+/// Returns the number of calls that the task makes for its user if nothing goes wrong.
+async fn count_calls(app: &TestApp, task: Task, number: u32) -> usize {
+    let invocation = task.prepare(app, number).await;
+    app.dynamodb.clear_calls();
+    app.ses.clear_calls();
+    assert_eq!(invoke(app, &invocation).await, Outcome::Done, "{task:?}");
+    assert!(invocation.is_done(app).await, "{task:?}");
+    let calls = app.dynamodb.take_calls().into_iter();
+    let calls = calls.chain(app.ses.take_calls());
+    calls.filter(|call| invocation.is_about(call)).count()
 }
 
-/// The process dies at one moment, and its event comes again.
-async fn die(app: &TestApp, case: &Arc<Case>, index: usize, moment: Moment) {
-    let reached = hang(app, case, Some((index, moment)));
-    let function = Function::start(case.step.function(), &app.environment());
-    let event = case.event();
+/// Kills the process at call number `index`, then delivers its event again.
+async fn crash(app: &TestApp, invocation: &Arc<Invocation>, index: usize, hang_point: HangPoint) {
+    let reached = hang(app, invocation, index, hang_point);
+    let function = Function::start(invocation.task.function(), &app.environment());
+    let event = invocation.event();
     tokio::select! {
-        outcome = function.invoke(&event) => panic!("it ended: {outcome:?}"),
+        outcome = function.invoke(&event) => panic!("the function ended: {outcome:?}"),
         () = reached.notified() => {}
     }
     function.kill().await;
-    hang(app, case, None);
+    app.dynamodb.pass_all();
+    app.ses.pass_all();
 
-    let was_done = case.is_done(app).await;
-    let end = invoke(app, case).await;
-    let spent = case.step == Step::Confirm && was_done;
-    assert_eq!(end, if spent { End::Spent } else { End::Done });
-    assert!(case.is_done(app).await);
+    let was_done = invocation.is_done(app).await;
+    let outcome = invoke(app, invocation).await;
+    let expected = if invocation.task == Task::ChangePassword && was_done {
+        Outcome::TokenSpent
+    } else {
+        Outcome::Done
+    };
+    assert_eq!(outcome, expected);
+    assert!(invocation.is_done(app).await);
 }
 
 #[tokio::test]
-async fn attack_25_a_process_that_dies_at_any_call_leaves_nothing_half_done() {
+async fn attack_25_a_crash_at_any_call_leaves_nothing_half_done() {
     let builder = TestApp::builder().with_cheap_hashes();
-    die_everywhere(&builder.by_hand().start().await).await;
+    crash_everywhere(&builder.manual_delivery().start().await).await;
 }
 
 #[tokio::test]
-async fn nor_where_users_are_found_by_an_index() {
-    die_everywhere(&Own::Indexed.builder().by_hand().start().await).await;
+async fn a_crash_leaves_nothing_half_done_with_an_index_on_the_users_table() {
+    let builder = ExistingTable::Indexed.builder();
+    crash_everywhere(&builder.manual_delivery().start().await).await;
 }
 
-async fn die_everywhere(app: &TestApp) {
+async fn crash_everywhere(app: &TestApp) {
     let mut number = 0;
-    for step in Step::ALL {
+    for task in Task::ALL {
         number += 1;
-        for index in 0..calls(app, step, number).await {
-            for moment in [Moment::Before, Moment::After] {
+        for index in 0..count_calls(app, task, number).await {
+            for hang_point in [HangPoint::BeforeForwarding, HangPoint::AfterForwarding] {
                 number += 1;
-                let case = Arc::new(step.case(app, number).await);
-                println!("{step:?} dies at call {index}, {moment:?} it is done");
-                die(app, &case, index, moment).await;
+                let invocation = Arc::new(task.prepare(app, number).await);
+                println!("{task:?} dies at call {index}, {hang_point:?}");
+                crash(app, &invocation, index, hang_point).await;
             }
         }
     }
-    let healthy = u32::try_from(Step::ALL.len()).expect("few");
+    let healthy = u32::try_from(Task::ALL.len()).expect("few tasks");
     println!("{} crashes", number - healthy);
 }

@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::types::{
 use serde_json::Value;
 use tests::{
     app::{TestApp, user},
-    command::{Ended, manage},
-    http::FORGOT,
-    wire::Fate,
+    command::{CommandOutput, manage},
+    http::FORGOT_PASSWORD,
+    proxy::Action,
 };
 
 const ADA: &str = "ada@example.com";
@@ -20,16 +20,16 @@ const ADA: &str = "ada@example.com";
 /// The environment of somebody who works on `app`.
 fn operator(app: &TestApp) -> BTreeMap<String, String> {
     let mut env = app.environment();
-    env.insert("RESET_URL".to_owned(), app.url(FORGOT));
+    env.insert("RESET_URL".to_owned(), app.url(FORGOT_PASSWORD));
     env
 }
 
-async fn doctor(options: &str, env: &BTreeMap<String, String>) -> Ended {
+async fn doctor(options: &str, env: &BTreeMap<String, String>) -> CommandOutput {
     manage(&format!("doctor --output json {options}"), env, "").await
 }
 
 /// What was found of `what`: its state, its detail and its advice.
-fn finding(ended: &Ended, what: &str) -> (String, String, String) {
+fn finding(ended: &CommandOutput, what: &str) -> (String, String, String) {
     let findings = ended.json();
     let findings = findings.as_array().expect("a list");
     let found = findings
@@ -45,7 +45,7 @@ fn finding(ended: &Ended, what: &str) -> (String, String, String) {
 }
 
 /// Panics unless `what` is a problem, and the detail and the advice say so.
-fn assert_problem(ended: &Ended, what: &str, detail: &str, advice: &str) {
+fn assert_problem(ended: &CommandOutput, what: &str, detail: &str, advice: &str) {
     assert_eq!(ended.code, 3, "{ended:?}");
     let (state, found_detail, found_advice) = finding(ended, what);
     assert_eq!(state, "problem", "{what}");
@@ -95,14 +95,14 @@ async fn make_table(app: &TestApp, name: &str, key: &str, stream: Option<StreamV
         .attribute_name(key)
         .key_type(KeyType::Hash);
     let made = app
-        .direct()
+        .dynamodb_client()
         .create_table()
         .table_name(name)
         .attribute_definitions(attribute.build().expect("an attribute"))
         .key_schema(schema.build().expect("a key"))
         .billing_mode(BillingMode::PayPerRequest)
         .set_stream_specification(stream);
-    made.send().await.expect("DynamoDB answers");
+    made.send().await.expect("DynamoDB responds");
 }
 
 #[tokio::test]
@@ -114,9 +114,12 @@ async fn a_table_that_is_not_as_it_should_be_is_named() {
     let ttl = TimeToLiveSpecification::builder()
         .enabled(true)
         .attribute_name("at");
-    let update = app.direct().update_time_to_live().table_name("owed");
+    let update = app
+        .dynamodb_client()
+        .update_time_to_live()
+        .table_name("owed");
     let update = update.time_to_live_specification(ttl.build().expect("a specification"));
-    update.send().await.expect("DynamoDB answers");
+    update.send().await.expect("DynamoDB responds");
 
     let options = "--users-table people --tokens-table links --outbox-table owed";
     let ended = doctor(options, &operator(&app)).await;
@@ -147,25 +150,25 @@ async fn a_table_that_is_not_as_it_should_be_is_named() {
 #[tokio::test]
 async fn a_permission_that_is_missing_is_named() {
     let app = TestApp::builder().start().await;
-    let refused = || Fate::error(400, "AccessDeniedException", "not authorized");
+    let refused = || Action::error(400, "AccessDeniedException", "not authorized");
     for (operation, what) in [
         ("UpdateItem", "table users, your permissions"),
         ("Scan", "table users, your permissions"),
         ("DescribeTimeToLive", "table tokens, TTL"),
         ("DescribeTable", "table outbox"),
     ] {
-        app.dynamodb.rule(move |call| {
-            if call.target == operation {
+        app.dynamodb.intercept(move |call| {
+            if call.operation == operation {
                 refused()
             } else {
-                Fate::Pass
+                Action::Pass
             }
         });
         let ended = doctor("", &operator(&app)).await;
         assert_problem(&ended, what, "AccessDenied", operation);
     }
-    app.dynamodb.mend();
-    app.ses.rule(move |_| refused());
+    app.dynamodb.pass_all();
+    app.ses.intercept(move |_| refused());
     let ended = doctor(&format!("--address {ADA}"), &operator(&app)).await;
     for (what, operation) in [
         ("SES account", "ses:GetAccount"),
@@ -181,16 +184,17 @@ async fn what_ses_does_not_send_is_named() {
     let app = TestApp::builder().start().await;
     let answer = |body: &'static str| {
         let answer = http::Response::builder().header("content-type", "application/json");
-        Fate::Answer(answer.body(body.into()).expect("an answer"))
+        Action::Respond(answer.body(body.into()).expect("a response"))
     };
     let account = r#"{"ProductionAccessEnabled": false, "SendingEnabled": false, "EnforcementStatus": "SHUTDOWN",
         "SendQuota": {"Max24HourSend": 200, "MaxSendRate": 1, "SentLast24Hours": 200}}"#;
     let unverified = r#"{"IdentityType": "DOMAIN", "VerifiedForSendingStatus": false}"#;
-    app.ses.rule(move |call| match call.target.as_str() {
-        "GET /v2/email/account" => answer(account),
-        "GET /v2/email/identities/example.com" => answer(unverified),
-        _ => Fate::error(404, "NotFoundException", "not found"),
-    });
+    app.ses
+        .intercept(move |call| match call.operation.as_str() {
+            "GET /v2/email/account" => answer(account),
+            "GET /v2/email/identities/example.com" => answer(unverified),
+            _ => Action::error(404, "NotFoundException", "not found"),
+        });
     let mut env = operator(&app);
     env.insert("SES_CONFIGURATION_SET".to_owned(), "mails".to_owned());
     let ended = doctor("", &env).await;
@@ -215,7 +219,7 @@ async fn what_ses_does_not_send_is_named() {
         "SES_CONFIGURATION_SET",
     );
 
-    app.ses.mend();
+    app.ses.pass_all();
     let ended = doctor("--address suppressionlist@simulator.amazonses.com", &env).await;
     assert_problem(
         &ended,
@@ -296,21 +300,21 @@ async fn what_keeps_mail_from_an_account_is_named() {
         "not active",
         "activate",
     );
-    app.fetch_link(ADA).await;
+    app.request_link(ADA).await;
     assert_problem(
         &look(ADA).await,
         "account ada@",
         "all 1 links allowed in an hour",
         "wait",
     );
-    app.ask("bounce@simulator.amazonses.com")
+    app.request_reset("bounce@simulator.amazonses.com")
         .await
         .assert_worked();
     let stopped = async || {
         let user = app.user("bounce@simulator.amazonses.com").await?;
         user.suppression().map(drop)
     };
-    tests::eventually("the bounce", stopped).await;
+    tests::wait_for("the bounce", stopped).await;
     let ended = look("bounce@simulator.amazonses.com").await;
     assert_problem(
         &ended,

@@ -1,5 +1,5 @@
-//! Every call of every function meets every fault that DynamoDB, SES or the network between can
-//! have, once and for good.
+//! Every call of every function meets every fault of DynamoDB, SES or the network, once and
+//! permanently.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,40 +10,39 @@ use std::{
 use futures::{StreamExt, stream};
 use tests::{
     app::TestApp,
+    existing_table::ExistingTable,
     functions::Functions,
+    invocation::{Invocation, Outcome, Task},
     lambda::FUNCTION_TIMEOUT,
-    own::Own,
-    step::{Case, End, Step},
-    wire::{Call, Fate, SEND_EMAIL, Wire},
+    proxy::{Action, Call, SEND_EMAIL},
 };
 use tokio::time::timeout;
 
 const TRANSACTION: &str = "TransactWriteItems";
-/// Cases side by side, since most of the time goes into waits.
-const AT_ONCE: usize = 24;
+/// Invocations that run concurrently. They spend most of their time waiting.
+const CONCURRENCY: usize = 24;
 
-/// What a call meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// It goes through after its caller has given up.
+    /// The call takes effect after its caller has given up.
     Late,
-    /// The connection ends before it goes through.
+    /// The connection is cut before the call takes effect.
     Cut,
-    /// It goes through, and its answer is lost.
-    Lost,
-    /// It goes through, and its answer is none.
-    Garbled,
-    /// Another transaction is in the way.
+    /// The call takes effect and its response is lost.
+    ResponseLost,
+    /// The call takes effect and its response is unreadable.
+    ResponseGarbled,
+    /// The call conflicts with another transaction.
     Conflict,
-    /// This error is the answer.
+    /// The call gets this error.
     Error(u16, &'static str),
 }
 
 const FAULTS: [Fault; 10] = [
     Fault::Late,
     Fault::Cut,
-    Fault::Lost,
-    Fault::Garbled,
+    Fault::ResponseLost,
+    Fault::ResponseGarbled,
     Fault::Conflict,
     Fault::Error(400, "ProvisionedThroughputExceededException"),
     Fault::Error(400, "ThrottlingException"),
@@ -53,184 +52,195 @@ const FAULTS: [Fault; 10] = [
 ];
 
 impl Fault {
-    fn fate(self, target: &str) -> Fate {
+    fn action(self, operation: &str) -> Action {
         match self {
-            // Longer than an attempt may take: 5 s for SES, 1.5 s for DynamoDB.
-            Self::Late if target == SEND_EMAIL => Fate::Delay(Duration::from_secs(6)),
-            Self::Late => Fate::Delay(Duration::from_secs(2)),
-            Self::Cut => Fate::Cut,
-            Self::Lost => Fate::Lose,
-            Self::Garbled => Fate::Garble("<html>"),
-            Self::Conflict if target == TRANSACTION => {
-                Fate::cancelled(&["None", "TransactionConflict", "None"])
+            // Longer than the timeout of an attempt: 5 s for SES, 1.5 s for DynamoDB.
+            Self::Late if operation == SEND_EMAIL => Action::Delay(Duration::from_secs(6)),
+            Self::Late => Action::Delay(Duration::from_secs(2)),
+            Self::Cut => Action::Cut,
+            Self::ResponseLost => Action::LoseResponse,
+            Self::ResponseGarbled => Action::GarbleResponse("<html>"),
+            Self::Conflict if operation == TRANSACTION => {
+                Action::cancelled(&["None", "TransactionConflict", "None"])
             }
-            Self::Conflict => Fate::error(400, "TransactionConflictException", "in the way"),
-            Self::Error(status, code) => Fate::error(status, code, "out of order"),
+            Self::Conflict => Action::error(400, "TransactionConflictException", "conflict"),
+            Self::Error(status, code) => Action::error(status, code, "out of order"),
         }
     }
 
-    /// Whether one is overcome within the invocation that meets it. What the SDK does not try
-    /// again, an answer that is none and the conflict of a single write, is left to whoever
-    /// invokes again.
-    fn is_overcome(self, target: &str) -> bool {
+    /// Returns whether the invocation recovers from one such fault by itself. The SDK retries
+    /// neither an unreadable response nor the conflict of a single write.
+    fn is_retried(self, operation: &str) -> bool {
         match self {
-            Self::Garbled => false,
-            Self::Conflict => target == TRANSACTION,
+            Self::ResponseGarbled => false,
+            Self::Conflict => operation == TRANSACTION,
             _ => true,
         }
     }
 
-    /// Whether the call is made all the same.
-    fn goes_through(self) -> bool {
-        matches!(self, Self::Late | Self::Lost | Self::Garbled)
+    /// Returns whether the call takes effect.
+    fn takes_effect(self) -> bool {
+        matches!(
+            self,
+            Self::Late | Self::ResponseLost | Self::ResponseGarbled
+        )
     }
 }
 
-/// Whom the fates of calls are decided for.
-type Rules = Arc<Mutex<HashMap<u32, (Arc<Case>, Trap)>>>;
-
-/// The call that meets a fault, and how often it does.
-struct Trap {
-    target: String,
+/// A fault to inject, with the operation that meets it and how often.
+struct Injection {
+    operation: String,
     fault: Fault,
     left: usize,
 }
 
-/// The fate of `call` by the rule of the case that it is for.
-fn fate(rules: &Rules, call: &Call) -> Fate {
-    let mut rules = rules.lock().expect("no panic");
-    let rule = rules
-        .values_mut()
-        .find(|(case, trap)| trap.left > 0 && call.target == trap.target && case.is_about(call));
-    rule.map_or(Fate::Pass, |(_, trap)| {
-        trap.left -= 1;
-        trap.fault.fate(&trap.target)
+/// Injections by the number of their invocation.
+type Injections = Arc<Mutex<HashMap<u32, (Arc<Invocation>, Injection)>>>;
+
+/// Decides about `call` by the injection for its invocation.
+fn decide(injections: &Injections, call: &Call) -> Action {
+    let mut injections = injections.lock().expect("no panic");
+    let injection = injections.values_mut().find(|(invocation, injection)| {
+        injection.left > 0 && call.operation == injection.operation && invocation.is_about(call)
+    });
+    injection.map_or(Action::Pass, |(_, injection)| {
+        injection.left -= 1;
+        injection.fault.action(&injection.operation)
     })
 }
 
-/// The operations that the step makes when nothing happens.
-async fn targets(app: &TestApp, step: Step, number: u32) -> BTreeSet<String> {
-    let case = step.case(app, number).await;
-    app.dynamodb.forget();
-    app.ses.forget();
-    assert_eq!(case.run(&app.functions).await, End::Done, "{step:?}");
-    let calls = [app.dynamodb.take_targets(), app.ses.take_targets()];
-    // A process asks for the table's key once, for no case in particular.
-    let is_for_all = |target: &String| target == "DescribeTable";
-    calls
-        .into_iter()
-        .flatten()
-        .filter(|target| !is_for_all(target))
-        .collect()
+/// Returns the operations that the task calls if nothing goes wrong.
+async fn operations(app: &TestApp, task: Task, number: u32) -> BTreeSet<String> {
+    let invocation = task.prepare(app, number).await;
+    app.dynamodb.clear_calls();
+    app.ses.clear_calls();
+    let outcome = invocation.run(&app.functions).await;
+    assert_eq!(outcome, Outcome::Done, "{task:?}");
+    let calls = [app.dynamodb.take_operations(), app.ses.take_operations()];
+    // A process reads the table's key once, not for one invocation.
+    let is_own = |operation: &String| operation != "DescribeTable";
+    calls.into_iter().flatten().filter(is_own).collect()
 }
 
-/// The functions with new clients. The SDK counts its retries by region, for the process as a
-/// whole, and makes none when there were many: each case has a region of its own.
+/// Returns the functions in a region of their own, because the SDK limits its retries per region
+/// and process.
 fn functions(app: &TestApp, number: u32) -> Functions {
     let mut environment = app.environment();
-    environment.insert("AWS_REGION".to_owned(), format!("case-{number}"));
+    let region = format!("{}-{number}", environment["AWS_REGION"]);
+    environment.insert("AWS_REGION".to_owned(), region);
     Functions::new(&environment)
 }
 
-/// One case: the step meets the fault, and its event comes again.
-async fn meet(app: &TestApp, rules: &Rules, case: Arc<Case>, number: u32, trap: Trap) {
-    let (target, fault, once) = (trap.target.clone(), trap.fault, trap.left == 1);
-    let name = format!("{:?}, {target}, {fault:?}, once: {once}", case.step);
-    let rule = (case.clone(), trap);
-    rules.lock().expect("no panic").insert(number, rule);
+/// Runs one invocation that meets the fault, and repeats it if it asks for a retry.
+async fn meet(
+    app: &TestApp,
+    injections: &Injections,
+    (invocation, number): (Arc<Invocation>, u32),
+    injection: Injection,
+) {
+    let (operation, fault) = (injection.operation.clone(), injection.fault);
+    let once = injection.left == 1;
+    let task = invocation.task;
+    let name = format!("{task:?}, {operation}, {fault:?}, once: {once}");
+    let entry = (invocation.clone(), injection);
+    injections.lock().expect("no panic").insert(number, entry);
 
     let functions = functions(app, number);
-    let end = timeout(FUNCTION_TIMEOUT, case.run(&functions)).await;
-    let end = end.unwrap_or_else(|_| panic!("{name}: over the function's timeout"));
-    rules.lock().expect("no panic").remove(&number);
+    let outcome = timeout(FUNCTION_TIMEOUT, invocation.run(&functions)).await;
+    let outcome = outcome.unwrap_or_else(|_| panic!("{name}: over the function's timeout"));
+    injections.lock().expect("no panic").remove(&number);
     match (once, fault) {
-        // Whether there is time for another try is a matter of the machine.
+        // Whether there is time for a second attempt depends on the machine.
         (true, Fault::Late) => {}
-        (true, _) if fault.is_overcome(&target) => assert_eq!(end, End::Done, "{name}"),
-        _ => assert_eq!(end, End::Again, "{name}"),
+        (true, _) if fault.is_retried(&operation) => assert_eq!(outcome, Outcome::Done, "{name}"),
+        _ => assert_eq!(outcome, Outcome::Retry, "{name}"),
     }
-    let was_done = case.is_done(app).await;
-    assert!(was_done || end == End::Again, "{name}: said to be done");
+    let was_done = invocation.is_done(app).await;
+    assert!(
+        was_done || outcome == Outcome::Retry,
+        "{name}: reported as done"
+    );
 
-    // The invocation after it, by the person or by Lambda.
-    if end == End::Again {
-        let repeat = case.run(&functions).await;
-        let is_spent = case.step == Step::Confirm && was_done;
-        let expected = if is_spent { End::Spent } else { End::Done };
+    // The user or Lambda repeats it.
+    if outcome == Outcome::Retry {
+        let repeat = invocation.run(&functions).await;
+        let expected = if task == Task::ChangePassword && was_done {
+            Outcome::TokenSpent
+        } else {
+            Outcome::Done
+        };
         assert_eq!(repeat, expected, "{name}: the repeat");
     }
-    // What was late comes by now, and changes nothing.
+    // A late call takes effect by now and must change nothing.
     if fault == Fault::Late {
-        app.dynamodb.settle().await;
-        app.ses.settle().await;
+        app.dynamodb.wait_for_delayed_calls().await;
+        app.ses.wait_for_delayed_calls().await;
     }
-    assert!(case.is_done(app).await, "{name}: in the end");
-    let may_be_twice = target == SEND_EMAIL && fault.goes_through();
-    let is_mail = matches!(case.step, Step::Link | Step::Notice);
-    assert!(!is_mail || may_be_twice || case.mails(app) == 1, "{name}");
+    assert!(invocation.is_done(app).await, "{name}: in the end");
+    let may_be_twice = operation == SEND_EMAIL && fault.takes_effect();
+    let is_email = matches!(task, Task::SendLink | Task::SendNotice);
+    assert!(
+        !is_email || may_be_twice || invocation.email_count(app) == 1,
+        "{name}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_meets_every_fault() {
     let builder = TestApp::builder().with_cheap_hashes();
-    meet_all(&builder.by_hand().start().await).await;
+    meet_all(&builder.manual_delivery().start().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_meets_every_fault_where_users_are_found_by_an_index() {
-    meet_all(&Own::Indexed.builder().by_hand().start().await).await;
-}
-
-#[tokio::test]
-async fn a_mail_comes_again_where_the_key_of_the_table_is_not_told() {
-    let app = Own::Indexed.builder().by_hand().start().await;
-    let case = Step::Link.case(&app, 1).await;
-    for fault in FAULTS {
-        app.dynamodb.rule(move |call| match call.target.as_str() {
-            "DescribeTable" => fault.fate(&call.target),
-            _ => Fate::Pass,
-        });
-        assert_eq!(case.run(&app.functions).await, End::Again, "{fault:?}");
-    }
-    app.dynamodb.rule(|_| Fate::Pass);
-    assert_eq!(case.run(&app.functions).await, End::Done);
-    assert_eq!(case.mails(&app), 1);
+async fn every_call_meets_every_fault_with_an_index_on_the_users_table() {
+    let builder = ExistingTable::Indexed.builder();
+    meet_all(&builder.manual_delivery().start().await).await;
 }
 
 async fn meet_all(app: &TestApp) {
-    let rules = Rules::default();
-    let mut traps = Vec::new();
-    for (step, number) in Step::ALL.into_iter().zip(0..) {
-        for target in targets(app, step, number).await {
-            for (fault, left) in FAULTS
-                .iter()
-                .flat_map(|fault| [(*fault, 1), (*fault, usize::MAX)])
-            {
-                let target = target.clone();
-                traps.push((
-                    step,
-                    Trap {
-                        target,
+    let mut faults = Vec::new();
+    for (task, number) in Task::ALL.into_iter().zip(0..) {
+        for operation in operations(app, task, number).await {
+            for fault in FAULTS {
+                for left in [1, usize::MAX] {
+                    let operation = operation.clone();
+                    let injection = Injection {
+                        operation,
                         fault,
                         left,
-                    },
-                ));
+                    };
+                    faults.push((task, injection));
+                }
             }
         }
     }
-    let decide = |wire: &Wire| {
-        let rules = rules.clone();
-        wire.rule(move |call| fate(&rules, call));
-    };
-    decide(&app.dynamodb);
-    decide(&app.ses);
-
-    println!("{} faults, one at a time", traps.len());
-    let cases = stream::iter(traps.into_iter().zip(100..));
-    cases
-        .for_each_concurrent(AT_ONCE, async |((step, trap), number)| {
-            let case = Arc::new(step.case(app, number).await);
-            meet(app, &rules, case, number, trap).await;
+    let injections = Injections::default();
+    for proxy in [&app.dynamodb, &app.ses] {
+        let injections = injections.clone();
+        proxy.intercept(move |call| decide(&injections, call));
+    }
+    println!("{} faults, one per invocation", faults.len());
+    stream::iter(faults.into_iter().zip(100..))
+        .for_each_concurrent(CONCURRENCY, async |((task, injection), number)| {
+            let invocation = Arc::new(task.prepare(app, number).await);
+            meet(app, &injections, (invocation, number), injection).await;
         })
         .await;
+}
+
+#[tokio::test]
+async fn an_email_is_retried_when_the_key_of_the_users_table_cannot_be_read() {
+    let builder = ExistingTable::Indexed.builder();
+    let app = builder.manual_delivery().start().await;
+    let invocation = Task::SendLink.prepare(&app, 1).await;
+    for fault in FAULTS {
+        let describe = "DescribeTable";
+        app.dynamodb
+            .intercept_operation(describe, fault.action(describe));
+        let outcome = invocation.run(&app.functions).await;
+        assert_eq!(outcome, Outcome::Retry, "{fault:?}");
+    }
+    app.dynamodb.pass_all();
+    assert_eq!(invocation.run(&app.functions).await, Outcome::Done);
+    assert_eq!(invocation.email_count(&app), 1);
 }

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tests::{
     app::{GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
-    http::{CHANGE, FORGOT, FORM, JSON, MULTIPART, form, multipart, send},
+    http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, form, multipart, send},
 };
 
 const ADDRESS: &str = "ada.king@example.com";
@@ -15,7 +15,7 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 
 async fn start() -> TestApp {
     TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .with_cheap_hashes()
         .user(user(ADDRESS))
         .start()
@@ -24,7 +24,7 @@ async fn start() -> TestApp {
 
 /// A body that the resource takes.
 fn good(path: &str) -> Vec<(&'static str, &'static str)> {
-    if path.starts_with(FORGOT.trim_end_matches('/')) {
+    if path.starts_with(FORGOT_PASSWORD.trim_end_matches('/')) {
         vec![("email", ADDRESS)]
     } else {
         vec![
@@ -44,7 +44,7 @@ fn good_json(path: &str) -> Value {
 #[tokio::test]
 async fn a_request_is_taken_in_three_formats_with_and_without_a_slash() {
     let app = start().await;
-    for path in [FORGOT, FORGOT.trim_end_matches('/')] {
+    for path in [FORGOT_PASSWORD, FORGOT_PASSWORD.trim_end_matches('/')] {
         for (content_type, body) in [
             (JSON, good_json(path).to_string()),
             (
@@ -61,16 +61,16 @@ async fn a_request_is_taken_in_three_formats_with_and_without_a_slash() {
             let answer = app.post_as(path, content_type, body).await;
             answer.assert_worked();
             assert_eq!(answer.header("content-type"), Some("application/json"));
-            answer.assert_secured();
+            answer.assert_security_headers();
         }
     }
-    assert_eq!(app.dynamodb.take_targets(), ["UpdateItem"; 10]);
+    assert_eq!(app.dynamodb.take_operations(), ["UpdateItem"; 10]);
 }
 
 #[tokio::test]
 async fn a_change_is_taken_in_three_formats_with_and_without_a_slash() {
     let app = start().await;
-    for path in [CHANGE, CHANGE.trim_end_matches('/')] {
+    for path in [CHANGE_PASSWORD, CHANGE_PASSWORD.trim_end_matches('/')] {
         for (content_type, body) in [
             (JSON, good_json(path).to_string()),
             (FORM, form(&good(path))),
@@ -79,15 +79,15 @@ async fn a_change_is_taken_in_three_formats_with_and_without_a_slash() {
             // Understood, looked for and not found.
             let answer = app.post_as(path, content_type, body).await;
             answer.assert_problem(400, "invalid_token");
-            answer.assert_secured();
-            assert_eq!(app.dynamodb.take_targets(), ["GetItem"]);
+            answer.assert_security_headers();
+            assert_eq!(app.dynamodb.take_operations(), ["GetItem"]);
         }
     }
 }
 
 const PATHS: [&str; 4] = [
-    FORGOT,
-    CHANGE,
+    FORGOT_PASSWORD,
+    CHANGE_PASSWORD,
     "/core/user/forgot-password",
     "/core/user/change-forgotten-password",
 ];
@@ -114,13 +114,13 @@ async fn a_get_is_answered_with_the_page_and_changes_nothing() {
                 Some("text/html; charset=utf-8")
             );
             assert!(page.header("content-security-policy").is_some());
-            page.assert_secured();
+            page.assert_security_headers();
             assert_eq!(page.body.is_empty(), method == Method::HEAD);
             let text = String::from_utf8_lossy(&page.body).into_owned();
             assert!(!text.contains(TOKEN) && !text.contains(ADDRESS), "{text}");
         }
     }
-    assert_eq!(app.dynamodb.take_targets(), [""; 0]);
+    assert_eq!(app.dynamodb.take_operations(), [""; 0]);
 }
 
 #[tokio::test]
@@ -148,19 +148,19 @@ async fn a_form_in_a_browser_is_answered_with_a_page_of_the_same_status() {
     let app = start().await;
     let strange = "\"><script>alert(1)</script>";
     for (path, content_type, body, status) in [
-        (FORGOT, FORM, form(&good(FORGOT)), 200),
-        (FORGOT, FORM, form(&[("email", strange)]), 400),
-        (FORGOT, MULTIPART, "broken".to_owned(), 400),
-        (FORGOT, FORM, "x".repeat(MAX_BODY_BYTES + 1), 413),
+        (FORGOT_PASSWORD, FORM, form(&good(FORGOT_PASSWORD)), 200),
+        (FORGOT_PASSWORD, FORM, form(&[("email", strange)]), 400),
+        (FORGOT_PASSWORD, MULTIPART, "broken".to_owned(), 400),
+        (FORGOT_PASSWORD, FORM, "x".repeat(MAX_BODY_BYTES + 1), 413),
         (
-            FORGOT,
+            FORGOT_PASSWORD,
             "application/x-www-form-urlencoded; charset=x",
-            form(&good(FORGOT)),
+            form(&good(FORGOT_PASSWORD)),
             415,
         ),
-        (CHANGE, FORM, form(&good(CHANGE)), 400),
+        (CHANGE_PASSWORD, FORM, form(&good(CHANGE_PASSWORD)), 400),
         (
-            CHANGE,
+            CHANGE_PASSWORD,
             MULTIPART,
             multipart(&[
                 ("forgot_password_hash", strange),
@@ -169,7 +169,7 @@ async fn a_form_in_a_browser_is_answered_with_a_page_of_the_same_status() {
             400,
         ),
         (
-            CHANGE,
+            CHANGE_PASSWORD,
             FORM,
             form(&[("new_password", GOOD_PASSWORD), ("email", strange)]),
             400,
@@ -185,7 +185,7 @@ async fn a_form_in_a_browser_is_answered_with_a_page_of_the_same_status() {
             page.header("content-type"),
             Some("text/html; charset=utf-8")
         );
-        page.assert_secured();
+        page.assert_security_headers();
         let text = String::from_utf8_lossy(&page.body).into_owned();
         assert!(
             !text.contains(strange) && !text.contains(GOOD_PASSWORD),
@@ -193,7 +193,7 @@ async fn a_form_in_a_browser_is_answered_with_a_page_of_the_same_status() {
         );
     }
     // The one request and the one token of the right shape.
-    assert_eq!(app.dynamodb.take_targets(), ["UpdateItem", "GetItem"]);
+    assert_eq!(app.dynamodb.take_operations(), ["UpdateItem", "GetItem"]);
 }
 
 #[tokio::test]
@@ -205,11 +205,13 @@ async fn an_unknown_path_is_answered_404() {
         "/core/user/forgot-password/x",
         "/core/user/forgot-password//",
         "//core//user/forgot-password/",
-        "/CORE/USER/FORGOT-PASSWORD/",
+        "/CORE/USER/FORGOT_PASSWORD-PASSWORD/",
         "/core/user/forgot%2Dpassword%2F",
         "/core/user/../user/forgot-password/",
     ] {
-        let answer = app.post_as(path, JSON, good_json(FORGOT).to_string()).await;
+        let answer = app
+            .post_as(path, JSON, good_json(FORGOT_PASSWORD).to_string())
+            .await;
         app.assert_refused(&answer, 404, "not_found");
     }
 }
@@ -217,7 +219,7 @@ async fn an_unknown_path_is_answered_404() {
 #[tokio::test]
 async fn another_content_type_charset_or_encoding_is_answered_415() {
     let app = start().await;
-    for path in [FORGOT, CHANGE] {
+    for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
         let body = good_json(path).to_string();
         for content_type in [
             "text/plain",
@@ -257,12 +259,12 @@ async fn another_content_type_charset_or_encoding_is_answered_415() {
 #[tokio::test]
 async fn a_body_over_16_kib_is_answered_413() {
     let app = start().await;
-    for path in [FORGOT, CHANGE] {
+    for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
         let body = good_json(path).to_string();
         let padded = |length: usize| body.clone() + &" ".repeat(length - body.len());
         let largest = app.post_as(path, JSON, padded(MAX_BODY_BYTES)).await;
         assert_ne!(largest.status, 413);
-        app.dynamodb.forget();
+        app.dynamodb.clear_calls();
         for content_type in [JSON, FORM, MULTIPART, "text/plain"] {
             let answer = app
                 .post_as(path, content_type, padded(MAX_BODY_BYTES + 1))
@@ -276,7 +278,7 @@ async fn a_body_over_16_kib_is_answered_413() {
 async fn what_does_not_parse_is_answered_400() {
     let app = start().await;
     let binary: Vec<u8> = (0..=255).collect();
-    for path in [FORGOT, CHANGE] {
+    for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
         for content_type in [JSON, FORM, MULTIPART] {
             for body in [
                 &b""[..],
@@ -331,10 +333,10 @@ fn no_strings() -> [Value; 11] {
 async fn a_field_that_is_no_string_or_comes_twice_is_answered_400() {
     let app = start().await;
     for (path, field) in [
-        (FORGOT, "email"),
-        (CHANGE, "forgot_password_hash"),
-        (CHANGE, "new_password"),
-        (CHANGE, "email"),
+        (FORGOT_PASSWORD, "email"),
+        (CHANGE_PASSWORD, "forgot_password_hash"),
+        (CHANGE_PASSWORD, "new_password"),
+        (CHANGE_PASSWORD, "email"),
     ] {
         let good = good_json(path);
         for value in no_strings() {
@@ -382,9 +384,9 @@ async fn a_field_that_is_no_string_or_comes_twice_is_answered_400() {
 async fn a_missing_field_is_named_and_an_unknown_one_is_ignored() {
     let app = start().await;
     for (path, field) in [
-        (FORGOT, "email"),
-        (CHANGE, "forgot_password_hash"),
-        (CHANGE, "new_password"),
+        (FORGOT_PASSWORD, "email"),
+        (CHANGE_PASSWORD, "forgot_password_hash"),
+        (CHANGE_PASSWORD, "new_password"),
     ] {
         let mut body = good_json(path);
         body.as_object_mut().expect("an object").remove(field);
@@ -399,7 +401,7 @@ async fn a_missing_field_is_named_and_an_unknown_one_is_ignored() {
     }
     let body =
         json!({ "email": ADDRESS, "next": "//evil.example", "is_superuser": true, "user_id": [1] });
-    app.post(FORGOT, &body).await.assert_worked();
+    app.post(FORGOT_PASSWORD, &body).await.assert_worked();
 }
 
 #[tokio::test]
@@ -427,13 +429,17 @@ async fn what_is_no_address_is_answered_400() {
     ] {
         app.secrets.add(typed);
         app.assert_refused(
-            &app.post(FORGOT, &json!({ "email": typed })).await,
+            &app.post(FORGOT_PASSWORD, &json!({ "email": typed })).await,
             400,
             "invalid_params",
         );
-        let mut body = good_json(CHANGE);
+        let mut body = good_json(CHANGE_PASSWORD);
         body["email"] = json!(typed);
-        app.assert_refused(&app.post(CHANGE, &body).await, 400, "invalid_params");
+        app.assert_refused(
+            &app.post(CHANGE_PASSWORD, &body).await,
+            400,
+            "invalid_params",
+        );
     }
 }
 
@@ -476,13 +482,13 @@ async fn cors_is_off_until_origins_are_listed() {
     let app = start().await;
     let origin = ("origin", "https://app.example.com");
     let preflight = [origin, ("access-control-request-method", "POST")];
-    let answer = send(Method::OPTIONS, &app.url(FORGOT), &preflight, "").await;
+    let answer = send(Method::OPTIONS, &app.url(FORGOT_PASSWORD), &preflight, "").await;
     app.assert_refused(&answer, 405, "method_not_allowed");
     let answer = send(
         Method::POST,
-        &app.url(FORGOT),
+        &app.url(FORGOT_PASSWORD),
         &[origin, ("content-type", JSON)],
-        good_json(FORGOT).to_string(),
+        good_json(FORGOT_PASSWORD).to_string(),
     )
     .await;
     answer.assert_worked();
@@ -499,11 +505,11 @@ async fn cors_is_off_until_origins_are_listed() {
 async fn a_listed_origin_may_call_and_another_may_not() {
     let origins = "https://app.example.com, http://localhost:3000";
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .set("CORS_ORIGINS", origins)
         .start()
         .await;
-    for path in [FORGOT, CHANGE] {
+    for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
         for (origin, allowed) in [
             ("https://app.example.com", true),
             ("http://localhost:3000", true),
@@ -529,7 +535,7 @@ async fn a_listed_origin_may_call_and_another_may_not() {
                 preflight.header("access-control-allow-headers"),
                 allowed.then_some("content-type")
             );
-            preflight.assert_secured();
+            preflight.assert_security_headers();
 
             // A problem can be read from there, too.
             let answer = send(

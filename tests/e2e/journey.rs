@@ -9,7 +9,7 @@ use rand::rngs::SysRng;
 use serde_json::json;
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
-    http::{CHANGE, FORGOT, JSON, send},
+    http::{CHANGE_PASSWORD, FORGOT_PASSWORD, JSON, send},
 };
 
 const OLD_PASSWORD: &str = "an old password that she forgot";
@@ -45,8 +45,8 @@ fn opens(password: &str, user: &User) -> bool {
 async fn a_forgotten_password_becomes_a_new_one() {
     let app = TestApp::builder().user(ada().await).start().await;
 
-    app.ask(ADA).await.assert_worked();
-    let mail = app.mail_to(ADA, 1).await;
+    app.request_reset(ADA).await.assert_worked();
+    let mail = app.wait_for_email(ADA, 1).await;
     assert_eq!(mail.subject, "Set a new password for Example");
     let link = app.link_in(&mail);
     assert_eq!(link.email, ADA);
@@ -62,7 +62,7 @@ async fn a_forgotten_password_becomes_a_new_one() {
 
     // White space around a pasted token is none of it.
     let pasted = format!(" {}\n", link.token);
-    app.confirm_as("Ada@Example.com", &pasted, GOOD_PASSWORD)
+    app.confirm_with_email("Ada@Example.com", &pasted, GOOD_PASSWORD)
         .await
         .assert_worked();
     let after = app.user(ADA).await.expect("she is there");
@@ -79,7 +79,7 @@ async fn a_forgotten_password_becomes_a_new_one() {
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
         .assert_problem(400, "invalid_token");
-    let notice = app.mail_to(ADA, 2).await;
+    let notice = app.wait_for_email(ADA, 2).await;
     assert_eq!(notice.subject, "Your password for Example was changed");
     assert!(!notice.text.contains(&link.token) && !notice.html.contains(&link.token));
     assert!(app.rows("tokens").await.is_empty());
@@ -92,7 +92,7 @@ async fn every_reason_against_a_password_is_given_with_what_to_do() {
         .user(ada().await)
         .start()
         .await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     for (password, codes) in [
         ("short", &["too_short", "too_guessable"][..]),
         (WEAK_PASSWORD, &["too_guessable"]),
@@ -134,7 +134,7 @@ async fn the_name_in_the_account_counts_against_a_password() {
         .user(grace)
         .start()
         .await;
-    let link = app.fetch_link("someone@example.com").await;
+    let link = app.request_link("someone@example.com").await;
     let answer = app.confirm(&link.token, "gracebrewsterhopper1").await;
     answer.assert_problem(422, "weak_password");
     assert_eq!(answer.json()["reasons"][0]["code"], "contains_account");
@@ -149,7 +149,7 @@ async fn the_settings_of_passwords_hold() {
         .user(user(ADA))
         .start()
         .await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     app.confirm(&link.token, "kWv7 0pZqL").await.assert_worked();
     let user = app.user(ADA).await.expect("she is there");
     assert!(opens("kWv7 0pZqL", &user));
@@ -163,24 +163,24 @@ async fn the_settings_of_passwords_hold() {
 #[tokio::test]
 async fn a_check_says_what_would_become_of_a_password_and_changes_nothing() {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .with_cheap_hashes()
         .user(user(ADA))
         .start()
         .await;
     let mail = {
-        app.ask(ADA).await.assert_worked();
+        app.request_reset(ADA).await.assert_worked();
         app.functions
-            .deliver(&app.records().await, tests::functions::at(0))
+            .deliver(&app.stream_records().await, tests::functions::at(0))
             .await;
-        app.mails().pop().expect("a mail")
+        app.emails().pop().expect("a mail")
     };
     let link = app.link_in(&mail);
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
     let check = async |token: &str, password: &str| {
         let body =
             json!({ "forgot_password_hash": token, "new_password": password, "check_only": "1" });
-        app.post(CHANGE, &body).await
+        app.post(CHANGE_PASSWORD, &body).await
     };
     check(&link.token, GOOD_PASSWORD).await.assert_worked();
     check(&link.token, WEAK_PASSWORD)
@@ -190,7 +190,7 @@ async fn a_check_says_what_would_become_of_a_password_and_changes_nothing() {
     check(&other, WEAK_PASSWORD)
         .await
         .assert_problem(400, "invalid_token");
-    assert_eq!(app.dynamodb.take_targets(), ["GetItem"; 3]);
+    assert_eq!(app.dynamodb.take_operations(), ["GetItem"; 3]);
     assert!(
         app.user(ADA)
             .await
@@ -218,10 +218,10 @@ async fn mails_are_in_the_language_of_the_account_else_of_the_browser() {
             ("accept-language", "tlh, pt-BR;q=0.9, en;q=0.1"),
         ];
         let body = json!({ "email": email }).to_string();
-        send(Method::POST, &app.url(FORGOT), &headers, body)
+        send(Method::POST, &app.url(FORGOT_PASSWORD), &headers, body)
             .await
             .assert_worked();
-        assert_eq!(app.mail_to(email, 1).await.subject, subject);
+        assert_eq!(app.wait_for_email(email, 1).await.subject, subject);
     }
 }
 
@@ -238,7 +238,7 @@ async fn norm_03_neither_asking_nor_guessing_changes_the_account() {
         row
     };
     let before = account().await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     for number in 0..20 {
         let wrong = app.confirm(&format!("{number:043}"), GOOD_PASSWORD).await;
         wrong.assert_problem(400, "invalid_token");
@@ -252,10 +252,10 @@ async fn norm_03_neither_asking_nor_guessing_changes_the_account() {
 
 #[tokio::test]
 async fn norm_12_pages_load_run_and_frame_nothing_else() {
-    let app = TestApp::with_ada_by_hand().await;
-    for path in [FORGOT, CHANGE] {
+    let app = TestApp::with_ada_and_manual_delivery().await;
+    for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
         let page = send(Method::GET, &app.url(path), &[], "").await;
-        page.assert_secured();
+        page.assert_security_headers();
         let policy = page.header("content-security-policy").expect("a policy");
         let directives: Vec<&str> = policy.split(';').map(str::trim).collect();
         for directive in [
@@ -273,13 +273,13 @@ async fn norm_12_pages_load_run_and_frame_nothing_else() {
 #[tokio::test]
 async fn norm_13_fields_beside_the_documented_ones_set_nothing() {
     let app = TestApp::with_ada().await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     let body = json!({
         "forgot_password_hash": link.token, "new_password": GOOD_PASSWORD,
         "is_superuser": true, "is_active": false, "user_id": "u-2", "mail_to": "eve@example.com",
         "name": "Eve", "session_epoch": 99, "password_hash": "x", "issued_at": 0,
     });
-    app.post(CHANGE, &body).await.assert_worked();
+    app.post(CHANGE_PASSWORD, &body).await.assert_worked();
     let ada = app.user(ADA).await.expect("she is there");
     assert!(ada.is_active && !ada.is_superuser && opens(GOOD_PASSWORD, &ada));
     assert_eq!(
@@ -292,7 +292,7 @@ async fn norm_13_fields_beside_the_documented_ones_set_nothing() {
 #[tokio::test]
 async fn norm_15_a_long_password_counts_to_its_last_character() {
     let app = TestApp::with_ada().await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     let all: String = GOOD_PASSWORD.chars().cycle().take(255).collect();
     let long = format!("{all}\u{1f40e}");
     app.confirm(&link.token, &long).await.assert_worked();

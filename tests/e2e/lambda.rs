@@ -7,9 +7,9 @@ use rules::recovery::DeliveryState;
 use serde_json::{Value, json};
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp},
-    http::PROBLEM,
-    lambda::{Function, event, run_to_end, with_token},
-    within_one_window,
+    http::PROBLEM_JSON,
+    lambda::{Function, run_to_end, sample_event, with_token},
+    within_one_rate_window,
 };
 
 /// The status, content type and body of an answer to a gateway.
@@ -51,19 +51,19 @@ fn assert_problem(answer: &Value, status: u64, code: &str) {
     let (found, content_type, body) = http(answer);
     assert_eq!(
         (found, content_type, body["code"].as_str()),
-        (status, PROBLEM, Some(code)),
+        (status, PROBLEM_JSON, Some(code)),
         "{answer}"
     );
 }
 
 /// What the outbox's stream holds since record number `from`, as Lambda hands it over.
 async fn stream_event(app: &TestApp, from: usize) -> Value {
-    json!({ "Records": app.records().await.split_off(from) })
+    json!({ "Records": app.stream_records().await.split_off(from) })
 }
 
 #[tokio::test]
 async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let environment = app.environment();
     let request = Function::start("request", &environment);
     let confirm = Function::start("confirm", &environment);
@@ -79,13 +79,18 @@ async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
     .enumerate()
     {
         let (records, mails) = (2 * round, 2 * round);
-        assert_worked(&request.invoke(&event(asking)).await.expect("an answer"));
+        assert_worked(
+            &request
+                .invoke(&sample_event(asking))
+                .await
+                .expect("a response"),
+        );
         let response = mailer.invoke(&stream_event(&app, records).await).await;
         assert_eq!(response, Ok(json!({ "batchItemFailures": [] })));
-        let link = app.link_in(&app.mails()[mails]);
+        let link = app.link_in(&app.emails()[mails]);
 
-        let change = with_token(event(setting), &link.token);
-        assert_worked(&confirm.invoke(&change).await.expect("an answer"));
+        let change = with_token(sample_event(setting), &link.token);
+        assert_worked(&confirm.invoke(&change).await.expect("a response"));
         let ada = app.user(ADA).await.expect("she is there");
         assert!(verify(
             &Password::new(GOOD_PASSWORD),
@@ -93,7 +98,7 @@ async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
         ));
         assert_eq!(usize::try_from(ada.session_epoch), Ok(round + 1));
         assert_problem(
-            &confirm.invoke(&change).await.expect("an answer"),
+            &confirm.invoke(&change).await.expect("a response"),
             400,
             "invalid_token",
         );
@@ -101,9 +106,9 @@ async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
         mailer
             .invoke(&stream_event(&app, records + 1).await)
             .await
-            .expect("an answer");
+            .expect("a response");
         assert_eq!(
-            app.mails()[mails + 1].subject,
+            app.emails()[mails + 1].subject,
             "Your password for Example was changed"
         );
     }
@@ -119,16 +124,16 @@ async fn the_whole_journey_goes_through_the_binaries_behind_every_gateway() {
 
 #[tokio::test]
 async fn the_mailer_takes_the_sample_events() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let mailer = Function::start("mailer", &app.environment());
     for name in ["mailer.json", "mailer-password-changed.json"] {
         assert_eq!(
-            mailer.invoke(&event(name)).await,
+            mailer.invoke(&sample_event(name)).await,
             Ok(json!({ "batchItemFailures": [] }))
         );
     }
     let subjects: Vec<String> = app
-        .mails_to(ADA)
+        .emails_to(ADA)
         .into_iter()
         .map(|mail| mail.subject)
         .collect();
@@ -143,17 +148,17 @@ async fn the_mailer_takes_the_sample_events() {
 
 #[tokio::test]
 async fn the_mailer_is_told_by_the_sample_events_what_became_of_the_sample_mail() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let mailer = Function::start("mailer", &app.environment());
     let nothing = Ok(json!({ "batchItemFailures": [] }));
-    assert_eq!(mailer.invoke(&event("mailer.json")).await, nothing);
+    assert_eq!(mailer.invoke(&sample_event("mailer.json")).await, nothing);
     for (name, state) in [
         ("mailer-delivery.json", DeliveryState::Delivered),
         ("mailer-complaint.json", DeliveryState::Complained),
         ("mailer-bounce.json", DeliveryState::Bounced),
         ("mailer-delivery.json", DeliveryState::Bounced),
     ] {
-        assert_eq!(mailer.invoke(&event(name)).await, Ok(Value::Null));
+        assert_eq!(mailer.invoke(&sample_event(name)).await, Ok(Value::Null));
         let user = app.user(ADA).await.expect("is there");
         let outcome = user.recovery.emails[0].outcome.clone();
         assert_eq!(outcome.map(|outcome| outcome.state), Some(state), "{name}");
@@ -171,28 +176,28 @@ async fn the_mailer_is_told_by_the_sample_events_what_became_of_the_sample_mail(
 
 #[tokio::test]
 async fn the_mailer_reports_what_has_to_come_again() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let mailer = Function::start("mailer", &app.environment());
     app.ses
-        .rule(|_| tests::wire::Fate::error(400, "SendingPausedException", "paused"));
-    let sample = event("mailer.json");
+        .intercept(|_| tests::proxy::Action::error(400, "SendingPausedException", "paused"));
+    let sample = sample_event("mailer.json");
     let number = &sample["Records"][0]["dynamodb"]["SequenceNumber"];
     let reported = mailer.invoke(&sample).await;
     assert_eq!(
         reported,
         Ok(json!({ "batchItemFailures": [{ "itemIdentifier": number }] }))
     );
-    app.ses.mend();
+    app.ses.pass_all();
     assert_eq!(
         mailer.invoke(&sample).await,
         Ok(json!({ "batchItemFailures": [] }))
     );
-    assert_eq!(app.mails().len(), 1);
+    assert_eq!(app.emails().len(), 1);
 }
 
 #[tokio::test]
 async fn a_placeholder_instead_of_a_token_is_answered_as_any_invalid_token() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let confirm = Function::start("confirm", &app.environment());
     for name in [
         "confirm.json",
@@ -201,7 +206,10 @@ async fn a_placeholder_instead_of_a_token_is_answered_as_any_invalid_token() {
         "confirm-function-url.json",
     ] {
         assert_problem(
-            &confirm.invoke(&event(name)).await.expect("an answer"),
+            &confirm
+                .invoke(&sample_event(name))
+                .await
+                .expect("a response"),
             400,
             "invalid_token",
         );
@@ -223,7 +231,7 @@ fn with(
 
 #[tokio::test]
 async fn a_missing_or_wrong_setting_stops_the_start_with_a_sentence_that_names_it() {
-    let environment = TestApp::with_ada_by_hand().await.environment();
+    let environment = TestApp::with_ada_and_manual_delivery().await.environment();
     for (function, name, value, held) in [
         ("request", "AWS_REGION", "", "is not set"),
         ("request", "AWS_ACCESS_KEY_ID", "", "is not set"),
@@ -278,7 +286,7 @@ async fn a_missing_or_wrong_setting_stops_the_start_with_a_sentence_that_names_i
 
 #[tokio::test]
 async fn a_function_needs_no_setting_of_another() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let environment = with(
         &app.environment(),
         &[
@@ -291,16 +299,16 @@ async fn a_function_needs_no_setting_of_another() {
     let request = Function::start("request", &environment);
     assert_worked(
         &request
-            .invoke(&event("request.json"))
+            .invoke(&sample_event("request.json"))
             .await
-            .expect("an answer"),
+            .expect("a response"),
     );
     let confirm = Function::start("confirm", &environment);
     assert_problem(
         &confirm
-            .invoke(&event("confirm.json"))
+            .invoke(&sample_event("confirm.json"))
             .await
-            .expect("an answer"),
+            .expect("a response"),
         400,
         "invalid_token",
     );
@@ -308,9 +316,9 @@ async fn a_function_needs_no_setting_of_another() {
 
 #[tokio::test]
 async fn a_panic_is_an_error_answer_and_the_next_event_is_served() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let request = Function::start("request", &app.environment());
-    let mut broken = event("request.json");
+    let mut broken = sample_event("request.json");
     broken["isBase64Encoded"] = json!(true);
     broken["body"] = json!("ada@example.com is no base64");
     for _ in 0..2 {
@@ -321,9 +329,9 @@ async fn a_panic_is_an_error_answer_and_the_next_event_is_served() {
         assert!(error["errorMessage"].is_string(), "{error}");
         assert_worked(
             &request
-                .invoke(&event("request.json"))
+                .invoke(&sample_event("request.json"))
                 .await
-                .expect("an answer"),
+                .expect("a response"),
         );
     }
     app.secrets.assert_absent_from(&request.logs());
@@ -332,13 +340,13 @@ async fn a_panic_is_an_error_answer_and_the_next_event_is_served() {
 
 #[tokio::test]
 async fn an_event_of_another_kind_is_an_error_and_the_next_one_is_served() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let request = Function::start("request", &app.environment());
     for foreign in [
         json!({}),
         json!(null),
         json!("ada@example.com"),
-        event("mailer.json"),
+        sample_event("mailer.json"),
         json!({ "email": ADA }),
     ] {
         request
@@ -348,24 +356,28 @@ async fn an_event_of_another_kind_is_an_error_and_the_next_one_is_served() {
     }
     assert_worked(
         &request
-            .invoke(&event("request.json"))
+            .invoke(&sample_event("request.json"))
             .await
-            .expect("an answer"),
+            .expect("a response"),
     );
 
     let mailer = Function::start("mailer", &app.environment());
-    for foreign in [json!({}), json!({ "Records": 1 }), event("request.json")] {
+    for foreign in [
+        json!({}),
+        json!({ "Records": 1 }),
+        sample_event("request.json"),
+    ] {
         mailer.invoke(&foreign).await.expect_err("it is no batch");
     }
     assert_eq!(
-        mailer.invoke(&event("mailer.json")).await,
+        mailer.invoke(&sample_event("mailer.json")).await,
         Ok(json!({ "batchItemFailures": [] }))
     );
 }
 
 /// The sample event `name` with `host` in all places that a URL could be built from.
 fn hostile(name: &str, host: &str) -> Value {
-    let mut event = event(name);
+    let mut event = sample_event(name);
     for header in [
         "host",
         "Host",
@@ -389,7 +401,7 @@ fn hostile(name: &str, host: &str) -> Value {
 
 #[tokio::test]
 async fn a_hostile_host_breaks_nothing_and_moves_no_link() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let request = Function::start("request", &app.environment());
     let mailer = Function::start("mailer", &app.environment());
     let hosts = [
@@ -422,9 +434,9 @@ async fn a_hostile_host_breaks_nothing_and_moves_no_link() {
     mailer
         .invoke(&stream_event(&app, 0).await)
         .await
-        .expect("an answer");
+        .expect("a response");
     let expected = &app.environment()["RESET_URL"];
-    let mails = app.mails();
+    let mails = app.emails();
     assert!(!mails.is_empty());
     for mail in mails {
         assert!(app.link_in(&mail).url.starts_with(&format!("{expected}#")));
@@ -434,8 +446,8 @@ async fn a_hostile_host_breaks_nothing_and_moves_no_link() {
 /// The statuses of requests whose events are `sample` after each of `changes`, of which a client
 /// has one.
 async fn statuses(sample: &str, changes: &[(&str, Value)]) -> Vec<u64> {
-    within_one_window(86_400, async || {
-        let app = TestApp::with_ada_by_hand().await;
+    within_one_rate_window(86_400, async || {
+        let app = TestApp::with_ada_and_manual_delivery().await;
         statuses_of(&app, sample, changes).await
     })
     .await
@@ -446,11 +458,11 @@ async fn statuses_of(app: &TestApp, sample: &str, changes: &[(&str, Value)]) -> 
     let request = Function::start("request", &with(&app.environment(), &limits));
     let mut statuses = Vec::new();
     for (pointer, value) in changes {
-        let mut event = event(sample);
+        let mut event = sample_event(sample);
         *event
             .pointer_mut(pointer)
             .unwrap_or_else(|| panic!("{pointer} in {sample}")) = value.clone();
-        let answer = request.invoke(&event).await.expect("an answer");
+        let answer = request.invoke(&event).await.expect("a response");
         if http(&answer).0 == 429 {
             assert_problem(&answer, 429, "rate_limited");
             assert!(
@@ -517,23 +529,23 @@ async fn an_ipv6_network_is_one_client() {
 
 #[tokio::test]
 async fn the_resource_is_the_functions_whatever_the_path() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let request = Function::start("request", &app.environment());
     for path in [
         "/prod/core/user/forgot-password",
         "/",
         "/api/v1/core/user/forgot-password/",
     ] {
-        let mut event = event("request.json");
+        let mut event = sample_event("request.json");
         event["rawPath"] = json!(path);
         event["requestContext"]["http"]["path"] = json!(path);
-        assert_worked(&request.invoke(&event).await.expect("an answer"));
+        assert_worked(&request.invoke(&event).await.expect("a response"));
     }
 }
 
 #[tokio::test]
 async fn a_problem_is_an_answer_behind_every_gateway() {
-    let app = TestApp::with_ada_by_hand().await;
+    let app = TestApp::with_ada_and_manual_delivery().await;
     let request = Function::start("request", &app.environment());
     for name in [
         "request.json",
@@ -541,18 +553,18 @@ async fn a_problem_is_an_answer_behind_every_gateway() {
         "request-alb.json",
         "request-function-url.json",
     ] {
-        let mut empty = event(name);
+        let mut empty = sample_event(name);
         empty["body"] = json!(null);
         assert_problem(
-            &request.invoke(&empty).await.expect("an answer"),
+            &request.invoke(&empty).await.expect("a response"),
             400,
             "invalid_params",
         );
-        let mut large = event(name);
+        let mut large = sample_event(name);
         (large["body"], large["isBase64Encoded"]) =
             (json!("x".repeat(16 * 1024 + 1)), json!(false));
         assert_problem(
-            &request.invoke(&large).await.expect("an answer"),
+            &request.invoke(&large).await.expect("a response"),
             413,
             "payload_too_large",
         );

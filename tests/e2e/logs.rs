@@ -12,20 +12,22 @@ use http::Method;
 use local::inbox::StoredMail;
 use serde_json::json;
 use tests::{
-    app::{GOOD_PASSWORD, Link, TestApp, WEAK_PASSWORD, user},
-    command, eventually,
+    app::{GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
+    command,
     functions::at,
-    http::{CHANGE, FORGOT, FORM, JSON, MULTIPART, form, multipart, send},
-    lambda::{Function, event, with_token},
+    http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, form, multipart, send},
+    lambda::{Function, sample_event, with_token},
+    link::Link,
     logs::{Secrets, captured_since, mark},
-    wire::{Fate, SEND_EMAIL},
+    proxy::{Action, SEND_EMAIL},
+    wait_for,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 const ADDRESS: &str = "ada.lovelace+work@example.com";
 
 /// Errors that quote what was sent, as the services' own sometimes do.
-fn quoting_errors() -> Vec<Fate> {
+fn quoting_errors() -> Vec<Action> {
     let quote = format!("{ADDRESS} {GOOD_PASSWORD}");
     [
         (400, "ValidationException"),
@@ -35,19 +37,19 @@ fn quoting_errors() -> Vec<Fate> {
         (400, "BadRequestException"),
         (500, "InternalServerError"),
     ]
-    .map(|(status, code)| Fate::error(status, code, &quote))
+    .map(|(status, code)| Action::error(status, code, &quote))
     .into_iter()
     .chain([
-        Fate::Cut,
-        Fate::cancelled(&[ADDRESS, "None", "None"]),
-        Fate::Answer(http::Response::new(quote.clone().into())),
+        Action::Cut,
+        Action::cancelled(&[ADDRESS, "None", "None"]),
+        Action::Respond(http::Response::new(quote.clone().into())),
     ])
     .collect()
 }
 
 #[tokio::test]
 async fn what_is_refused_is_logged_by_its_code_alone() {
-    let app = TestApp::builder().by_hand().start().await;
+    let app = TestApp::builder().manual_delivery().start().await;
     let secrets = [
         ("email", ADDRESS),
         ("forgot_password_hash", "not-a-token-but-still-secret"),
@@ -56,7 +58,7 @@ async fn what_is_refused_is_logged_by_its_code_alone() {
     for (_, secret) in secrets {
         app.secrets.add(secret);
     }
-    for path in [FORGOT, CHANGE] {
+    for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
         for (content_type, body) in [
             (JSON, format!("{{\"email\": \"{ADDRESS}\"")),
             (JSON, json!({ "email": [ADDRESS], "new_password": { "x": GOOD_PASSWORD }, "forgot_password_hash": 1 }).to_string()),
@@ -69,7 +71,7 @@ async fn what_is_refused_is_logged_by_its_code_alone() {
             ("text/plain; charset=\"ada.lovelace+work@example.com\"", form(&secrets)),
         ] {
             let answer = send(Method::POST, &app.url(path), &[("content-type", content_type)], body).await;
-            assert!(answer.status == 400 || answer.status == 415 || path == FORGOT, "{answer:?}");
+            assert!(answer.status == 400 || answer.status == 415 || path == FORGOT_PASSWORD, "{answer:?}");
         }
         let query = format!("{}?{}", app.url(path), form(&secrets));
         send(Method::PUT, &query, &[("x-note", ADDRESS)], form(&secrets)).await;
@@ -95,44 +97,42 @@ async fn a_failing_service_is_logged_without_what_it_quotes() {
     ];
     let cases = quoting_errors()
         .into_iter()
-        .flat_map(|fate| targets.map(|target| (target, fate.clone())));
+        .flat_map(|action| targets.map(|target| (target, action.clone())));
     // Side by side, since most of the time goes into waits between tries.
-    join_all(cases.map(|(target, fate)| fail(target, fate))).await;
+    join_all(cases.map(|(target, action)| fail(target, action))).await;
     let logs = captured_since(log_start);
-    assert!(
-        logs.contains("the mail has to be tried again") && logs.contains("a call to AWS failed")
-    );
+    assert!(logs.contains("the email will be retried") && logs.contains("a call to AWS failed"));
 }
 
-/// All that can be done while calls of `target` meet `fate`.
-async fn fail(target: &'static str, fate: Fate) {
+/// All that can be done while calls of `target` meet `action`.
+async fn fail(target: &'static str, action: Action) {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .with_cheap_hashes()
-        .without_budget()
+        .without_email_budget()
         .user(user(ADDRESS))
         .start()
         .await;
     app.functions
-        .ask("192.0.2.1", ADDRESS, at(0))
+        .request_reset(ADDRESS, at(0))
         .await
         .assert_worked();
-    let records = app.records().await;
+    let records = app.stream_records().await;
     assert!(app.functions.deliver(&records, at(0)).await.is_empty());
-    let link = app.link_in(&app.mails()[0]);
+    let link = app.link_in(&app.emails()[0]);
     for wire in [&app.dynamodb, &app.ses] {
-        let fate = fate.clone();
-        wire.rule(move |call| {
-            if call.target == target {
-                fate.clone()
+        let action = action.clone();
+        wire.intercept(move |call| {
+            if call.operation == target {
+                action.clone()
             } else {
-                Fate::Pass
+                Action::Pass
             }
         });
     }
     let delivered = app.functions.deliver(&records, at(1));
     let (asked, confirmed, _) = futures::join!(
-        app.ask(ADDRESS),
+        app.request_reset(ADDRESS),
         app.confirm(&link.token, GOOD_PASSWORD),
         delivered
     );
@@ -147,9 +147,9 @@ async fn fail(target: &'static str, fate: Fate) {
 #[tokio::test]
 async fn the_binaries_log_no_secret_whatever_fails() {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .with_cheap_hashes()
-        .without_budget()
+        .without_email_budget()
         .user(user("ada@example.com"))
         .start()
         .await;
@@ -162,28 +162,34 @@ async fn the_binaries_log_no_secret_whatever_fails() {
     }
 
     mailer
-        .invoke(&event("mailer.json"))
+        .invoke(&sample_event("mailer.json"))
         .await
-        .expect("an answer");
-    let link = app.link_in(&app.mails()[0]);
-    let change = with_token(event("confirm-alb.json"), &link.token);
+        .expect("a response");
+    let link = app.link_in(&app.emails()[0]);
+    let change = with_token(sample_event("confirm-alb.json"), &link.token);
     let quote = format!("ada@example.com {} {GOOD_PASSWORD}", link.token);
-    for fate in [Fate::error(400, "ValidationException", &quote), Fate::Cut] {
-        let ses = fate.clone();
-        app.ses.rule(move |_| ses.clone());
+    for action in [
+        Action::error(400, "ValidationException", &quote),
+        Action::Cut,
+    ] {
+        let ses = action.clone();
+        app.ses.intercept(move |_| ses.clone());
         mailer
-            .invoke(&event("mailer.json"))
+            .invoke(&sample_event("mailer.json"))
             .await
-            .expect("an answer");
-        app.dynamodb.rule(move |_| fate.clone());
-        let (mailer_event, request_event) = (event("mailer.json"), event("request-rest.json"));
+            .expect("a response");
+        app.dynamodb.intercept(move |_| action.clone());
+        let (mailer_event, request_event) = (
+            sample_event("mailer.json"),
+            sample_event("request-rest.json"),
+        );
         let (delivered, asked, confirmed) = futures::join!(
             mailer.invoke(&mailer_event),
             request.invoke(&request_event),
             confirm.invoke(&change)
         );
         assert!(delivered.is_ok() && asked.is_ok() && confirmed.is_ok());
-        app.dynamodb.mend();
+        app.dynamodb.pass_all();
     }
     let mut panicking = change.clone();
     panicking["isBase64Encoded"] = json!(true);
@@ -199,7 +205,7 @@ async fn the_binaries_log_no_secret_whatever_fails() {
         .invoke(&json!(quote))
         .await
         .expect_err("it is no HTTP event");
-    confirm.invoke(&change).await.expect("an answer");
+    confirm.invoke(&change).await.expect("a response");
 
     for function in [&request, &confirm, &mailer] {
         let logs = function.logs();
@@ -227,7 +233,9 @@ async fn runserver_logs_no_secret() {
     let mut said = BufReader::new(stdout).lines();
     let first = said.next_line().await.expect("text").unwrap_or_default();
     let url = first.split_whitespace().last().expect("an address");
-    let api = url.strip_suffix(FORGOT).expect("where one asks for a mail");
+    let api = url
+        .strip_suffix(FORGOT_PASSWORD)
+        .expect("where one asks for a mail");
     let post = async |path: &str, fields: &[(&str, &str)]| {
         let headers = [("content-type", FORM)];
         let url = format!("{api}{path}");
@@ -237,10 +245,12 @@ async fn runserver_logs_no_secret() {
     let secrets = Secrets::default();
     for email in ["ada@example.com", "somebody@example.com"] {
         secrets.add(email);
-        post(FORGOT, &[("email", email)]).await.assert_worked();
+        post(FORGOT_PASSWORD, &[("email", email)])
+            .await
+            .assert_worked();
     }
     let look = async || links_at(api).await.pop();
-    let link = eventually("a mail", look).await;
+    let link = wait_for("a mail", look).await;
     for (password, status) in [
         (WEAK_PASSWORD, 422),
         (GOOD_PASSWORD, 200),
@@ -251,7 +261,7 @@ async fn runserver_logs_no_secret() {
             ("new_password", password),
         ];
         secrets.add(password);
-        assert_eq!(post(CHANGE, &fields).await.status, status);
+        assert_eq!(post(CHANGE_PASSWORD, &fields).await.status, status);
     }
     secrets.add(&link.token);
     secrets.add(&link.url);
@@ -259,7 +269,7 @@ async fn runserver_logs_no_secret() {
     process.start_kill().expect("it runs");
     let output = process.wait_with_output().await.expect("it ran");
     let logs = String::from_utf8_lossy(&output.stderr).into_owned();
-    for line in ["a mail was sent", "a password was changed", "weak_password"] {
+    for line in ["email sent", "password changed", "weak_password"] {
         assert!(logs.contains(line), "{line} in {logs}");
     }
     secrets.assert_absent_from(&logs);
@@ -268,7 +278,7 @@ async fn runserver_logs_no_secret() {
 #[tokio::test]
 async fn a_batch_that_is_none_is_logged_without_what_it_holds() {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .user(user("ada@example.com"))
         .start()
         .await;
@@ -276,7 +286,7 @@ async fn a_batch_that_is_none_is_logged_without_what_it_holds() {
     for foreign in [
         json!("ada@example.com"),
         json!({ "Records": "ada@example.com" }),
-        event("request.json"),
+        sample_event("request.json"),
     ] {
         mailer.invoke(&foreign).await.expect_err("it is no batch");
     }

@@ -6,8 +6,8 @@ use local::inbox::StoredMail;
 use serde_json::{Value, json};
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, user},
-    functions::{at, record, sequence_number},
-    wire::{Call, Fate},
+    functions::{at, sequence_number, stream_record},
+    proxy::{Action, Call},
 };
 
 const BOB: &str = "bob@example.com";
@@ -16,10 +16,10 @@ const NOTHING: [&str; 0] = [];
 
 /// A system with `users`, whose stream is read by the test.
 async fn start(users: impl IntoIterator<Item = User>) -> TestApp {
-    let builder = TestApp::builder().by_hand().with_cheap_hashes();
+    let builder = TestApp::builder().manual_delivery().with_cheap_hashes();
     users
         .into_iter()
-        .fold(builder, tests::app::Builder::user)
+        .fold(builder, tests::builder::Builder::user)
         .start()
         .await
 }
@@ -29,11 +29,11 @@ async fn three() -> (TestApp, Vec<Value>) {
     let app = start([user(ADA), user(BOB), user(CY)]).await;
     for email in [ADA, BOB, CY] {
         app.functions
-            .ask("192.0.2.1", email, at(0))
+            .request_reset(email, at(0))
             .await
             .assert_worked();
     }
-    let records = app.records().await;
+    let records = app.stream_records().await;
     assert_eq!(records.len(), 3);
     (app, records)
 }
@@ -43,13 +43,13 @@ fn is_to(call: &Call, address: &str) -> bool {
 }
 
 fn recipients(app: &TestApp) -> Vec<String> {
-    app.mails().into_iter().flat_map(|mail| mail.to).collect()
+    app.emails().into_iter().flat_map(|mail| mail.to).collect()
 }
 
 /// The one mail that `record` makes.
 async fn mail_for(app: &TestApp, record: Value) -> StoredMail {
     assert_eq!(app.functions.deliver(&[record], at(0)).await, NOTHING);
-    app.mails().pop().expect("a mail")
+    app.emails().pop().expect("a mail")
 }
 
 #[tokio::test]
@@ -58,12 +58,12 @@ async fn the_same_batch_twice_leaves_links_that_work_and_no_error() {
     assert_eq!(app.functions.deliver(&records, at(1)).await, NOTHING);
     assert_eq!(app.functions.deliver(&records, at(2)).await, NOTHING);
     assert_eq!(recipients(&app), [ADA, BOB, CY, ADA, BOB, CY]);
-    let link = app.link_in(&app.mails_to(ADA)[1]);
+    let link = app.link_in(&app.emails_to(ADA)[1]);
     app.functions
         .confirm(&link.token, GOOD_PASSWORD, at(3))
         .await
         .assert_worked();
-    let first = app.link_in(&app.mails_to(BOB)[0]);
+    let first = app.link_in(&app.emails_to(BOB)[0]);
     app.functions
         .confirm(&first.token, GOOD_PASSWORD, at(3))
         .await
@@ -81,13 +81,13 @@ async fn the_same_batch_twice_leaves_links_that_work_and_no_error() {
 async fn a_record_that_comes_after_its_link_was_used_gives_one_that_works() {
     let (app, records) = three().await;
     assert_eq!(app.functions.deliver(&records[..1], at(1)).await, NOTHING);
-    let first = app.link_in(&app.mails_to(ADA)[0]);
+    let first = app.link_in(&app.emails_to(ADA)[0]);
     app.functions
         .confirm(&first.token, GOOD_PASSWORD, at(2))
         .await
         .assert_worked();
     assert_eq!(app.functions.deliver(&records[..1], at(3)).await, NOTHING);
-    let second = app.link_in(&app.mails_to(ADA)[1]);
+    let second = app.link_in(&app.emails_to(ADA)[1]);
     app.functions
         .confirm(&second.token, GOOD_PASSWORD, at(4))
         .await
@@ -97,14 +97,14 @@ async fn a_record_that_comes_after_its_link_was_used_gives_one_that_works() {
 #[tokio::test]
 async fn foreign_records_are_skipped_and_hold_up_nobody() {
     let app = start([user(ADA)]).await;
-    let mut removed = record("reset_requested", ADA, 1);
+    let mut removed = stream_record("reset_requested", ADA, 1);
     removed["eventName"] = json!("REMOVE");
-    let mut without_kind = record("reset_requested", ADA, 2);
+    let mut without_kind = stream_record("reset_requested", ADA, 2);
     without_kind["dynamodb"]["NewImage"]
         .as_object_mut()
         .expect("a row")
         .remove("kind");
-    let mut without_number = record("greeting", ADA, 3);
+    let mut without_number = stream_record("greeting", ADA, 3);
     without_number["dynamodb"]
         .as_object_mut()
         .expect("a change")
@@ -118,9 +118,9 @@ async fn foreign_records_are_skipped_and_hold_up_nobody() {
         removed,
         without_kind,
         without_number,
-        record("reset_requested", "no address", 4),
-        json!({ "Records": [record("reset_requested", ADA, 5)] }),
-        record("reset_requested", ADA, 6),
+        stream_record("reset_requested", "no address", 4),
+        json!({ "Records": [stream_record("reset_requested", ADA, 5)] }),
+        stream_record("reset_requested", ADA, 6),
     ];
     assert_eq!(app.functions.deliver(&records, at(0)).await, NOTHING);
     assert_eq!(recipients(&app), [ADA]);
@@ -134,17 +134,17 @@ async fn an_empty_batch_is_done() {
 
 #[tokio::test]
 async fn a_failing_ses_reports_the_failed_record_and_those_behind_it() {
-    for fate in [
-        Fate::error(500, "InternalFailure", "out of order"),
-        Fate::error(429, "TooManyRequestsException", "slow down"),
-        Fate::Cut,
+    for action in [
+        Action::error(500, "InternalFailure", "out of order"),
+        Action::error(429, "TooManyRequestsException", "slow down"),
+        Action::Cut,
     ] {
         let (app, records) = three().await;
-        app.ses.rule(move |call| {
+        app.ses.intercept(move |call| {
             if is_to(call, BOB) {
-                fate.clone()
+                action.clone()
             } else {
-                Fate::Pass
+                Action::Pass
             }
         });
         let failed = app.functions.deliver(&records, at(0)).await;
@@ -155,10 +155,10 @@ async fn a_failing_ses_reports_the_failed_record_and_those_behind_it() {
         assert_eq!(recipients(&app), [ADA]);
 
         // Lambda delivers them again, within the cool-down of the first try.
-        app.ses.mend();
+        app.ses.pass_all();
         assert_eq!(app.functions.deliver(&records[1..], at(5)).await, NOTHING);
         assert_eq!(recipients(&app), [ADA, BOB, CY]);
-        let link = app.link_in(&app.mails_to(BOB)[0]);
+        let link = app.link_in(&app.emails_to(BOB)[0]);
         app.functions
             .confirm(&link.token, GOOD_PASSWORD, at(6))
             .await
@@ -171,13 +171,13 @@ async fn a_failing_dynamodb_reports_the_failed_record_and_those_behind_it() {
     for target in ["GetItem", "UpdateItem", "PutItem"] {
         let (app, records) = three().await;
         let mut seen = 0;
-        app.dynamodb.rule(move |call| {
-            seen += usize::from(call.target == target);
+        app.dynamodb.intercept(move |call| {
+            seen += usize::from(call.operation == target);
             // The first is Ada's.
-            if call.target == target && seen > 1 {
-                Fate::error(400, "ResourceNotFoundException", "no table")
+            if call.operation == target && seen > 1 {
+                Action::error(400, "ResourceNotFoundException", "no table")
             } else {
-                Fate::Pass
+                Action::Pass
             }
         });
         let failed = app.functions.deliver(&records, at(0)).await;
@@ -186,7 +186,7 @@ async fn a_failing_dynamodb_reports_the_failed_record_and_those_behind_it() {
             [sequence_number(&records[1]), sequence_number(&records[2])],
             "{target}"
         );
-        app.dynamodb.mend();
+        app.dynamodb.pass_all();
         assert_eq!(app.functions.deliver(&records[1..], at(5)).await, NOTHING);
         assert_eq!(recipients(&app), [ADA, BOB, CY]);
     }
@@ -196,17 +196,17 @@ async fn a_failing_dynamodb_reports_the_failed_record_and_those_behind_it() {
 /// that are reported, and how often SES was asked.
 async fn first_of_three(code: &'static str, message: &'static str) -> (usize, usize) {
     let (app, records) = three().await;
-    app.ses.rule(move |call| {
+    app.ses.intercept(move |call| {
         if is_to(call, ADA) {
-            Fate::error(400, code, message)
+            Action::error(400, code, message)
         } else {
-            Fate::Pass
+            Action::Pass
         }
     });
     let failed = app.functions.deliver(&records, at(0)).await;
     let asked = app
         .ses
-        .take()
+        .take_calls()
         .iter()
         .filter(|call| is_to(call, ADA))
         .count();
@@ -266,22 +266,22 @@ async fn what_is_about_the_sender_is_kept_for_later() {
 async fn an_account_that_changes_meanwhile_is_read_again() {
     let (app, records) = three().await;
     let mut failures = 0;
-    app.dynamodb.rule(move |call| {
-        failures += usize::from(call.target == "UpdateItem");
-        if call.target == "UpdateItem" && failures == 1 {
-            Fate::error(
+    app.dynamodb.intercept(move |call| {
+        failures += usize::from(call.operation == "UpdateItem");
+        if call.operation == "UpdateItem" && failures == 1 {
+            Action::error(
                 400,
                 "ConditionalCheckFailedException",
                 "The conditional request failed",
             )
         } else {
-            Fate::Pass
+            Action::Pass
         }
     });
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
     assert_eq!(app.functions.deliver(&records[..1], at(0)).await, NOTHING);
     assert_eq!(
-        app.dynamodb.take_targets(),
+        app.dynamodb.take_operations(),
         ["GetItem", "UpdateItem", "GetItem", "UpdateItem", "PutItem"]
     );
     assert_eq!(recipients(&app), [ADA]);
@@ -292,7 +292,7 @@ async fn a_batch_with_little_time_left_is_handed_back() {
     // The deadline is the runtime's; here it has passed. The first record is begun all the same,
     // or a function without time would never get on.
     let (app, records) = three().await;
-    let failed = app.functions.deliver_late(&records, at(0)).await;
+    let failed = app.functions.deliver_after_half_time(&records, at(0)).await;
     assert_eq!(
         failed,
         [sequence_number(&records[1]), sequence_number(&records[2])]
@@ -304,14 +304,16 @@ async fn a_batch_with_little_time_left_is_handed_back() {
 async fn mail_goes_to_the_registered_address_and_not_to_the_typed_one() {
     let app = start([user("Ada.Lovelace+Work@Example.com")]).await;
     app.functions
-        .ask("192.0.2.1", "ADA.LOVELACE+WORK@EXAMPLE.COM", at(0))
+        .request_reset("ADA.LOVELACE+WORK@EXAMPLE.COM", at(0))
         .await
         .assert_worked();
     assert_eq!(
-        app.functions.deliver(&app.records().await, at(0)).await,
+        app.functions
+            .deliver(&app.stream_records().await, at(0))
+            .await,
         NOTHING
     );
-    let mail = app.mails().pop().expect("a mail");
+    let mail = app.emails().pop().expect("a mail");
     assert_eq!(mail.to, ["Ada.Lovelace+Work@Example.com"]);
     assert!(mail.text.contains("Ada.Lovelace+Work@Example.com") && !mail.text.contains("ADA"));
     assert_eq!(app.link_in(&mail).email, "ada.lovelace+work@example.com");
@@ -326,7 +328,7 @@ async fn an_inactive_account_gets_no_link() {
     .await;
     assert_eq!(
         app.functions
-            .deliver(&[record("reset_requested", ADA, 1)], at(0))
+            .deliver(&[stream_record("reset_requested", ADA, 1)], at(0))
             .await,
         NOTHING
     );
@@ -374,13 +376,13 @@ async fn mails_are_in_the_language_of_their_reader() {
         }])
         .await;
         assert_eq!(
-            mail_for(&app, record("reset_requested", ADA, 1))
+            mail_for(&app, stream_record("reset_requested", ADA, 1))
                 .await
                 .subject,
             link
         );
         assert_eq!(
-            mail_for(&app, record("password_changed", ADA, 2))
+            mail_for(&app, stream_record("password_changed", ADA, 2))
                 .await
                 .subject,
             notice
@@ -391,7 +393,7 @@ async fn mails_are_in_the_language_of_their_reader() {
 #[tokio::test]
 async fn a_mail_says_that_no_person_wrote_it_and_who_did() {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .set("MAIL_FROM", "Engine <no-reply@engine.example>")
         .set("MAIL_REPLY_TO", "help@engine.example")
         .set("SES_CONFIGURATION_SET", "recovery")
@@ -411,7 +413,7 @@ async fn a_mail_says_that_no_person_wrote_it_and_who_did() {
             "Your password for Analytical Engine was changed",
         ),
     ] {
-        let mail = mail_for(&app, record(kind, ADA, 1)).await;
+        let mail = mail_for(&app, stream_record(kind, ADA, 1)).await;
         assert_eq!(
             (mail.from.as_str(), mail.subject.as_str()),
             ("Engine <no-reply@engine.example>", subject)
@@ -422,14 +424,14 @@ async fn a_mail_says_that_no_person_wrote_it_and_who_did() {
             mail.text.contains("https://engine.example/help")
                 && mail.html.contains("https://engine.example/help")
         );
-        let sent = &app.ses.take()[0].body;
+        let sent = &app.ses.take_calls()[0].body;
         assert_eq!(sent["ConfigurationSetName"], "recovery");
         assert_eq!(
             sent["EmailTags"][0],
             json!({ "Name": "kind", "Value": kind })
         );
     }
-    let link = app.link_in(&app.mails()[0]);
+    let link = app.link_in(&app.emails()[0]);
     assert!(
         link.url
             .starts_with("https://engine.example/reset?from=mail#email=ada@example.com&token=")
@@ -439,13 +441,13 @@ async fn a_mail_says_that_no_person_wrote_it_and_who_did() {
 #[tokio::test]
 async fn the_link_holds_as_long_as_the_mail_says() {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .with_cheap_hashes()
         .set("TOKEN_TTL_HOURS", "2")
         .user(user(ADA))
         .start()
         .await;
-    let mail = mail_for(&app, record("reset_requested", ADA, 1)).await;
+    let mail = mail_for(&app, stream_record("reset_requested", ADA, 1)).await;
     for part in [&mail.text, &mail.html] {
         assert!(part.contains("1 January 2100, 14:00 UTC"), "{part}");
     }
@@ -463,20 +465,20 @@ async fn the_link_holds_as_long_as_the_mail_says() {
 #[tokio::test]
 async fn the_notice_comes_whatever_the_budget() {
     let app = TestApp::builder()
-        .by_hand()
+        .manual_delivery()
         .with_cheap_hashes()
         .set("ACCOUNT_LIMIT_PER_HOUR", "1")
         .user(user(ADA))
         .start()
         .await;
-    let link = app.link_in(&mail_for(&app, record("reset_requested", ADA, 1)).await);
+    let link = app.link_in(&mail_for(&app, stream_record("reset_requested", ADA, 1)).await);
     app.functions
         .confirm(&link.token, GOOD_PASSWORD, at(1))
         .await
         .assert_worked();
-    let records = app.records().await;
+    let records = app.stream_records().await;
     assert_eq!(app.functions.deliver(&records, at(2)).await, NOTHING);
-    let notice = app.mails().pop().expect("a mail");
+    let notice = app.emails().pop().expect("a mail");
     assert_eq!(notice.subject, "Your password for Example was changed");
     assert!(
         notice
@@ -489,11 +491,11 @@ async fn the_notice_comes_whatever_the_budget() {
 
 #[tokio::test]
 async fn a_notice_costs_no_link() {
-    let builder = TestApp::builder().by_hand().with_cheap_hashes();
+    let builder = TestApp::builder().manual_delivery().with_cheap_hashes();
     let builder = builder.set("ACCOUNT_LIMIT_PER_HOUR", "1").user(user(ADA));
     let app = builder.start().await;
-    let notice = mail_for(&app, record("password_changed", ADA, 1)).await;
+    let notice = mail_for(&app, stream_record("password_changed", ADA, 1)).await;
     assert_eq!(notice.subject, "Your password for Example was changed");
-    let mail = mail_for(&app, record("reset_requested", ADA, 2)).await;
+    let mail = mail_for(&app, stream_record("reset_requested", ADA, 2)).await;
     app.link_in(&mail);
 }

@@ -1,4 +1,4 @@
-//! End-to-end tests: every test drives the real functions over the real protocols.
+//! Outcome-to-end tests: every test drives the real functions over the real protocols.
 
 mod admin;
 mod attacks;

@@ -23,9 +23,10 @@ use proptest::{
 use rules::{address::EmailAddress, recovery::EmailId, token::ResetToken};
 use serde_json::{Value, json};
 use tests::{
-    app::{GOOD_PASSWORD, Link, TestApp, WEAK_PASSWORD, user},
-    functions::{Functions, at, bounce},
-    wire::{Call, Fate},
+    app::{GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
+    functions::{Functions, at, bounce_event},
+    link::Link,
+    proxy::{Action, Call},
 };
 
 /// Sequences of a run that does not say how many.
@@ -52,7 +53,7 @@ enum Op {
     /// A password is tried that is too weak.
     TryWeak(usize),
     /// The clock goes on, or back.
-    Step(i64),
+    Task(i64),
     /// An account is switched on or off.
     SetActive(usize, bool),
     /// A user goes.
@@ -88,7 +89,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         8 => (any_of(), ses).prop_map(|(which, ses)| Op::Deliver(which, ses)),
         6 => vec(any_of(), 1..=3).prop_map(Op::Confirm),
         1 => any_of().prop_map(Op::TryWeak),
-        4 => proptest::sample::select(steps.to_vec()).prop_map(Op::Step),
+        4 => proptest::sample::select(steps.to_vec()).prop_map(Op::Task),
         2 => (account(), any::<bool>()).prop_map(|(who, active)| Op::SetActive(who, active)),
         1 => account().prop_map(Op::Delete),
         1 => account().prop_map(Op::Create),
@@ -215,7 +216,7 @@ fn pick<T>(things: &[T], which: usize) -> Option<usize> {
 
 impl<'a> Play<'a> {
     async fn new(app: &'a TestApp, functions: &'a Functions) -> Self {
-        app.ses.forget();
+        app.ses.clear_calls();
         let sequence = next();
         let model = Model {
             now: at(0),
@@ -241,7 +242,7 @@ impl<'a> Play<'a> {
     async fn create(&self, who: usize) {
         let created = self.app.users().create(&user(&self.emails[who])).await;
         // Not whether: a try whose answer came too late has made it, and the next finds it.
-        created.expect("DynamoDB answers");
+        created.expect("DynamoDB responds");
     }
 
     async fn apply(&mut self, op: &Op) {
@@ -250,7 +251,7 @@ impl<'a> Play<'a> {
             Op::Deliver(which, ses) => self.deliver(*which, *ses).await,
             Op::Confirm(which) => self.confirm(which).await,
             Op::TryWeak(which) => self.try_weak(*which).await,
-            Op::Step(seconds) => self.model.now += TimeDelta::seconds(*seconds),
+            Op::Task(seconds) => self.model.now += TimeDelta::seconds(*seconds),
             Op::SetActive(who, is_active) => self.set_active(*who, *is_active).await,
             Op::Delete(who) => self.delete(*who).await,
             Op::Create(who) => {
@@ -267,7 +268,9 @@ impl<'a> Play<'a> {
         // From a client of its own: the limit per client is another matter.
         let client = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + next()).to_string();
         let now = self.model.now;
-        let answer = self.functions.ask(&client, &self.emails[who], now);
+        let answer = self
+            .functions
+            .request_reset_from(&client, &self.emails[who], now);
         answer.await.assert_worked();
         let window = now.timestamp().div_euclid(600) * 600;
         let id = format!("request#{client}#{window}");
@@ -282,7 +285,7 @@ impl<'a> Play<'a> {
             who,
             is_link,
             event: EmailId::new(id, 1),
-            record: record(&row),
+            record: stream_record(&row),
         });
     }
 
@@ -291,10 +294,10 @@ impl<'a> Play<'a> {
             return;
         };
         let (owed, now) = (self.model.owed[index].clone(), self.model.now);
-        self.app.ses.rule(move |_| match ses {
-            Ses::Takes => Fate::Pass,
-            Ses::Fails => Fate::error(400, "SendingPausedException", "paused"),
-            Ses::TakesAndSaysNothing => Fate::Garble("<html>"),
+        self.app.ses.intercept(move |_| match ses {
+            Ses::Takes => Action::Pass,
+            Ses::Fails => Action::error(400, "SendingPausedException", "paused"),
+            Ses::TakesAndSaysNothing => Action::GarbleResponse("<html>"),
         });
         let failed = self
             .app
@@ -309,7 +312,7 @@ impl<'a> Play<'a> {
             .and_then(Option::as_mut);
         let is_due = account.is_some_and(|account| account.begin(&owed, now));
         assert_eq!(failed.is_empty(), !is_due || ses == Ses::Takes, "reported");
-        let calls = self.app.ses.take();
+        let calls = self.app.ses.take_calls();
         assert_eq!(calls.len(), usize::from(is_due), "mails");
         if ses != Ses::Fails {
             for call in calls {
@@ -350,7 +353,7 @@ impl<'a> Play<'a> {
         let answers: Vec<bool> = join_all(answers)
             .await
             .iter()
-            .map(|answer| match answer.outcome() {
+            .map(|answer| match answer.status_and_code() {
                 (200, _) => true,
                 (400, code) if code == "invalid_token" => false,
                 _ => panic!("{answer:?}"),
@@ -392,7 +395,7 @@ impl<'a> Play<'a> {
         } else {
             (400, "invalid_token".to_owned())
         };
-        assert_eq!(answer.await.outcome(), expected);
+        assert_eq!(answer.await.status_and_code(), expected);
     }
 
     async fn set_active(&mut self, who: usize, is_active: bool) {
@@ -405,10 +408,10 @@ impl<'a> Play<'a> {
     }
 
     async fn delete(&mut self, who: usize) {
-        let delete = self.app.direct().delete_item().table_name("users");
+        let delete = self.app.dynamodb_client().delete_item().table_name("users");
         let key = AttributeValue::S(self.emails[who].clone());
         let delete = delete.key("email", key).send();
-        Box::pin(delete).await.expect("DynamoDB answers");
+        Box::pin(delete).await.expect("DynamoDB responds");
         self.model.accounts[who] = None;
     }
 
@@ -417,9 +420,9 @@ impl<'a> Play<'a> {
             return;
         };
         let owed = &self.model.owed[index];
-        let report = bounce(&owed.event, &self.emails[owed.who]);
-        let told = self.functions.report(&report).await;
-        told.expect("DynamoDB answers");
+        let report = bounce_event(&owed.event, &self.emails[owed.who]);
+        let told = self.functions.record_outcome(&report).await;
+        told.expect("DynamoDB responds");
         if let Some(Some(account)) = self.model.accounts.get_mut(owed.who) {
             let event = owed.event.as_str();
             let is_known = account.mails.iter().any(|(known, ..)| known == event);
@@ -431,7 +434,7 @@ impl<'a> Play<'a> {
     async fn is_as(&self, model: &Model) -> bool {
         for (who, expected) in model.accounts.iter().enumerate() {
             let found = self.app.users().get(&self.key(who)).await;
-            let found = found.expect("DynamoDB answers");
+            let found = found.expect("DynamoDB responds");
             let is_same = match (found, expected) {
                 (Some(found), Some(expected)) => is_same(&found, expected),
                 (None, None) => true,
@@ -462,7 +465,7 @@ fn is_same(found: &User, expected: &Account) -> bool {
 }
 
 /// The record of the stream that a new row of the outbox makes.
-fn record(row: &HashMap<String, AttributeValue>) -> Value {
+fn stream_record(row: &HashMap<String, AttributeValue>) -> Value {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(number) => json!({ "N": number }),
@@ -497,7 +500,7 @@ async fn play(app: &TestApp, functions: &Functions, ops: &[Op]) {
         play.apply(op).await;
         assert!(play.is_as(&play.model).await, "after {op:?}");
     }
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
 }
 
 #[test]
@@ -511,9 +514,12 @@ fn anything_in_any_order_is_as_the_model_says() {
     let mut done = 0;
     while done < cases {
         let now = (cases - done).min(CASES_A_SYSTEM);
-        let app = TestApp::builder().by_hand().with_cheap_hashes().start();
+        let app = TestApp::builder()
+            .manual_delivery()
+            .with_cheap_hashes()
+            .start();
         let app = runtime.block_on(app);
-        let functions = runtime.block_on(async { Functions::patient(&app.environment()) });
+        let functions = runtime.block_on(async { Functions::without_timeouts(&app.environment()) });
         let config = Config {
             cases: now,
             failure_persistence: None,

@@ -98,7 +98,7 @@ fn answered_problems(resource: usize) -> BTreeSet<(String, String)> {
 
 #[tokio::test]
 async fn it_names_exactly_the_paths_that_are_routed() {
-    let app = TestApp::builder().by_hand().start().await;
+    let app = TestApp::builder().manual_delivery().start().await;
     let root = described(&app).await;
     let described: BTreeSet<&str> = root["paths"]
         .as_object()
@@ -125,7 +125,7 @@ async fn it_names_exactly_the_paths_that_are_routed() {
 
 #[tokio::test]
 async fn it_names_exactly_the_problems_that_are_answered() {
-    let app = TestApp::builder().by_hand().start().await;
+    let app = TestApp::builder().manual_delivery().start().await;
     let root = described(&app).await;
     for (resource, paths) in [FORGOT_PASSWORD, CHANGE_FORGOTTEN_PASSWORD]
         .into_iter()
@@ -143,7 +143,7 @@ async fn it_names_exactly_the_problems_that_are_answered() {
 
 #[tokio::test]
 async fn it_names_exactly_the_reasons_against_a_password() {
-    let app = TestApp::builder().by_hand().start().await;
+    let app = TestApp::builder().manual_delivery().start().await;
     let root = described(&app).await;
     let codes = &root["components"]["schemas"]["Reason"]["properties"]["code"]["enum"];
     let described: Vec<&str> = codes

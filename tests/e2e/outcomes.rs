@@ -11,10 +11,10 @@ use rules::{
 use serde_json::{Value, json};
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
-    eventually,
     functions::at,
-    lambda::event,
-    wire::{Fate, SEND_EMAIL},
+    lambda::sample_event,
+    proxy::{Action, SEND_EMAIL},
+    wait_for,
 };
 use tokio::sync::Notify;
 
@@ -23,8 +23,8 @@ const NOTHING: [&str; 0] = [];
 
 async fn start() -> TestApp {
     TestApp::builder()
-        .by_hand()
-        .without_budget()
+        .manual_delivery()
+        .without_email_budget()
         .with_cheap_hashes()
         .user(user(ADA))
         .start()
@@ -34,9 +34,9 @@ async fn start() -> TestApp {
 /// Somebody asks for a mail to Ada, and the mailer is given the last record.
 async fn ask(app: &TestApp, seconds: i64) {
     let functions = &app.functions;
-    let asked = functions.ask("192.0.2.1", ADA, at(seconds)).await;
+    let asked = functions.request_reset(ADA, at(seconds)).await;
     asked.assert_worked();
-    let record = app.records().await.pop().expect("a record");
+    let record = app.stream_records().await.pop().expect("a record");
     assert_eq!(functions.deliver(&[record], at(seconds)).await, NOTHING);
 }
 
@@ -49,14 +49,17 @@ fn report(app: &TestApp, name: &str) -> Value {
         let tag = tags.find(|tag| tag["Name"] == name).expect("the tag");
         json!([tag["Value"]])
     };
-    let mut event = event(name);
+    let mut event = sample_event(name);
     event["detail"]["mail"]["tags"] = json!({ "kind": tag("kind"), "mail": tag("mail") });
     event["detail"]["mail"]["destination"] = sent["Destination"]["ToAddresses"].clone();
     event
 }
 
 async fn tell(app: &TestApp, event: &Value) {
-    app.functions.report(event).await.expect("DynamoDB answers");
+    app.functions
+        .record_outcome(event)
+        .await
+        .expect("DynamoDB responds");
 }
 
 async fn mails(app: &TestApp) -> Vec<SentEmail> {
@@ -77,19 +80,19 @@ async fn is_stopped(app: &TestApp) -> bool {
 }
 
 async fn clear(app: &TestApp) -> SuppressionClearing {
-    let users = Users::new(app.direct().clone(), "users".to_owned());
+    let users = Users::new(app.dynamodb_client().clone(), "users".to_owned());
     let email = EmailAddress::parse(ADA).expect("an address");
     users
         .clear_suppression(&email)
         .await
-        .expect("DynamoDB answers")
+        .expect("DynamoDB responds")
 }
 
 #[tokio::test]
 async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
     let app = start().await;
     ask(&app, 0).await;
-    let link = app.link_in(&app.mails()[0]);
+    let link = app.link_in(&app.emails()[0]);
     let bounce = report(&app, "mailer-bounce.json");
     tell(&app, &bounce).await;
     assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
@@ -108,9 +111,9 @@ async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
         .confirm(&link.token, GOOD_PASSWORD, at(20))
         .await
         .assert_worked();
-    let records = app.records().await;
+    let records = app.stream_records().await;
     assert_eq!(app.functions.deliver(&records[2..], at(20)).await, NOTHING);
-    assert_eq!(app.mails().len(), 1);
+    assert_eq!(app.emails().len(), 1);
     assert_eq!(app.rows("tokens").await.len(), 0);
 
     assert_eq!(clear(&app).await, SuppressionClearing::Cleared);
@@ -118,7 +121,7 @@ async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
     // What EventBridge delivers twice does not overrule the operator.
     tell(&app, &bounce).await;
     ask(&app, 30).await;
-    assert_eq!(app.mails().len(), 2);
+    assert_eq!(app.emails().len(), 2);
 }
 
 #[tokio::test]
@@ -147,7 +150,7 @@ async fn a_bounce_that_may_pass_stops_nothing() {
     tell(&app, &bounce).await;
     assert_eq!(states(&app).await, [Some(DeliveryState::SoftBounced)]);
     ask(&app, 10).await;
-    assert_eq!(app.mails().len(), 2);
+    assert_eq!(app.emails().len(), 2);
 }
 
 #[tokio::test]
@@ -158,12 +161,12 @@ async fn a_late_delivery_does_not_hide_a_bounce_and_costs_no_write() {
         report(&app, "mailer-bounce.json"),
         report(&app, "mailer-delivery.json"),
     );
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
     tell(&app, &bounce).await;
-    assert_eq!(app.dynamodb.take_targets(), ["GetItem", "UpdateItem"]);
+    assert_eq!(app.dynamodb.take_operations(), ["GetItem", "UpdateItem"]);
     for event in [&delivery, &bounce] {
         tell(&app, event).await;
-        assert_eq!(app.dynamodb.take_targets(), ["GetItem"]);
+        assert_eq!(app.dynamodb.take_operations(), ["GetItem"]);
     }
     assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
 }
@@ -180,7 +183,7 @@ async fn a_suppression_ends_with_the_address_that_it_was_made_for() {
     row.insert("mail_to".to_owned(), AttributeValue::S(address.to_owned()));
     app.put("users", row).await;
     ask(&app, 10).await;
-    assert_eq!(app.mails_to(address).len(), 1);
+    assert_eq!(app.emails_to(address).len(), 1);
     assert!(!is_stopped(&app).await);
 }
 
@@ -207,9 +210,9 @@ async fn what_is_about_nobody_changes_nothing() {
     ] {
         let mut event = bounce.clone();
         *event.pointer_mut(pointer).expect("is there") = value;
-        app.dynamodb.forget();
+        app.dynamodb.clear_calls();
         tell(&app, &event).await;
-        assert_eq!(app.dynamodb.take_targets(), calls, "{pointer}");
+        assert_eq!(app.dynamodb.take_operations(), calls, "{pointer}");
     }
     assert_eq!(states(&app).await, [None]);
     assert!(!is_stopped(&app).await);
@@ -221,17 +224,17 @@ async fn a_table_that_does_not_answer_is_an_error_so_that_the_event_comes_again(
     ask(&app, 0).await;
     let bounce = report(&app, "mailer-bounce.json");
     for target in ["GetItem", "UpdateItem"] {
-        app.dynamodb.rule(move |call| {
-            if call.target == target {
-                Fate::error(400, "ResourceNotFoundException", "no table")
+        app.dynamodb.intercept(move |call| {
+            if call.operation == target {
+                Action::error(400, "ResourceNotFoundException", "no table")
             } else {
-                Fate::Pass
+                Action::Pass
             }
         });
-        let failed = app.functions.report(&bounce).await;
+        let failed = app.functions.record_outcome(&bounce).await;
         failed.expect_err(target);
     }
-    app.dynamodb.mend();
+    app.dynamodb.pass_all();
     tell(&app, &bounce).await;
     assert!(is_stopped(&app).await);
 }
@@ -243,19 +246,19 @@ async fn a_mail_that_is_taken_meanwhile_does_not_lose_what_became_of_another() {
     let bounce = report(&app, "mailer-bounce.json");
     // The second mail's write waits, made of a row in which the first has not bounced yet.
     app.functions
-        .ask("192.0.2.1", ADA, at(10))
+        .request_reset(ADA, at(10))
         .await
         .assert_worked();
-    let record = app.records().await.pop().expect("a record");
+    let record = app.stream_records().await.pop().expect("a record");
     let go = Arc::new(Notify::new());
     let (held, mut writes) = (go.clone(), 0);
-    app.dynamodb.forget();
-    app.dynamodb.rule(move |call| {
-        writes += usize::from(call.target == "UpdateItem");
-        if call.target == "UpdateItem" && writes == 1 {
-            Fate::Hold(held.clone())
+    app.dynamodb.clear_calls();
+    app.dynamodb.intercept(move |call| {
+        writes += usize::from(call.operation == "UpdateItem");
+        if call.operation == "UpdateItem" && writes == 1 {
+            Action::Hold(held.clone())
         } else {
-            Fate::Pass
+            Action::Pass
         }
     });
     let deliver = async { app.functions.deliver(&[record], at(10)).await };
@@ -264,44 +267,44 @@ async fn a_mail_that_is_taken_meanwhile_does_not_lose_what_became_of_another() {
             let calls = app.dynamodb.calls();
             calls
                 .iter()
-                .any(|call| call.target == "UpdateItem")
+                .any(|call| call.operation == "UpdateItem")
                 .then_some(())
         };
-        eventually("the second mail's write", look).await;
+        wait_for("the second mail's write", look).await;
         tell(&app, &bounce).await;
         go.notify_one();
     };
     let (failed, ()) = tokio::join!(deliver, tell);
     assert_eq!(failed, NOTHING);
     assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
-    assert_eq!(app.mails().len(), 1, "mail was stopped before the second");
+    assert_eq!(app.emails().len(), 1, "mail was stopped before the second");
 }
 
 #[tokio::test]
 async fn both_mails_are_written_down_before_they_are_sent() {
     let app = start().await;
-    app.dynamodb.forget();
+    app.dynamodb.clear_calls();
     app.functions
-        .ask("192.0.2.1", ADA, at(0))
+        .request_reset(ADA, at(0))
         .await
         .assert_worked();
-    let records = app.records().await;
-    let _ = app.dynamodb.take();
+    let records = app.stream_records().await;
+    let _ = app.dynamodb.take_calls();
     assert_eq!(app.functions.deliver(&records, at(0)).await, NOTHING);
     assert_eq!(
-        app.dynamodb.take_targets(),
+        app.dynamodb.take_operations(),
         ["GetItem", "UpdateItem", "PutItem"]
     );
-    let link = app.link_in(&app.mails()[0]);
+    let link = app.link_in(&app.emails()[0]);
     app.functions
         .confirm(&link.token, GOOD_PASSWORD, at(1))
         .await
         .assert_worked();
-    let records = app.records().await;
-    let _ = app.dynamodb.take();
+    let records = app.stream_records().await;
+    let _ = app.dynamodb.take_calls();
     assert_eq!(app.functions.deliver(&records[1..], at(2)).await, NOTHING);
-    assert_eq!(app.dynamodb.take_targets(), ["GetItem", "UpdateItem"]);
-    assert_eq!(app.ses.take_targets(), [SEND_EMAIL, SEND_EMAIL]);
+    assert_eq!(app.dynamodb.take_operations(), ["GetItem", "UpdateItem"]);
+    assert_eq!(app.ses.take_operations(), [SEND_EMAIL, SEND_EMAIL]);
     let kinds: Vec<&str> = mails(&app)
         .await
         .iter()
@@ -313,8 +316,8 @@ async fn both_mails_are_written_down_before_they_are_sent() {
 #[tokio::test]
 async fn what_ses_refuses_is_written_down_too() {
     let app = start().await;
-    app.ses.rule(|_| {
-        Fate::error(
+    app.ses.intercept(|_| {
+        Action::error(
             400,
             "BadRequestException",
             "Illegal address: ada@example.com",
@@ -351,13 +354,13 @@ async fn the_mailbox_simulator_shows_it_all_on_one_machine() {
         (complaint, DeliveryState::Complained, true),
         (success, DeliveryState::Delivered, false),
     ] {
-        app.ask(address).await.assert_worked();
+        app.request_reset(address).await.assert_worked();
         let look = async || {
             let user = app.user(address).await?;
             let outcome = user.recovery.emails.first()?.outcome.clone()?;
             (outcome.state == state).then_some(user)
         };
-        let user = eventually(state.as_str(), look).await;
+        let user = wait_for(state.as_str(), look).await;
         assert_eq!(user.suppression().is_some(), stops, "{state:?}");
     }
 }

@@ -23,19 +23,19 @@ fn the_page_shows_what_is_tested() {
 #[tokio::test]
 async fn a_reset_changes_who_signs_in_and_ends_older_sessions() {
     let app = TestApp::builder()
-        .without_budget()
+        .without_email_budget()
         .user(user(ADA))
         .start()
         .await;
-    let users = Users::new(app.direct().clone(), "users".to_owned());
+    let users = Users::new(app.dynamodb_client().clone(), "users".to_owned());
     let reset = async |password| {
-        let link = app.fetch_link(ADA).await;
+        let link = app.request_link(ADA).await;
         app.confirm(&link.token, password).await.assert_worked();
-        app.settle().await;
+        app.wait_for_mailer().await;
     };
     let is_in = async |email, password| {
         let user = sign_in(&users, email, password).await;
-        user.expect("DynamoDB answers")
+        user.expect("DynamoDB responds")
     };
     let (ada, nobody) = (
         EmailAddress::parse(ADA).expect("an address"),
@@ -53,7 +53,11 @@ async fn a_reset_changes_who_signs_in_and_ends_older_sessions() {
     ] {
         assert!(is_in(email, password).await.is_none(), "{email}");
     }
-    let holds = async |email| holds(&users, email, epoch).await.expect("DynamoDB answers");
+    let holds = async |email| {
+        holds(&users, email, epoch)
+            .await
+            .expect("DynamoDB responds")
+    };
     assert!(holds(&ada).await);
     assert!(!holds(&nobody).await);
 
@@ -65,6 +69,6 @@ async fn a_reset_changes_who_signs_in_and_ends_older_sessions() {
     users
         .set_active(&ada, false)
         .await
-        .expect("DynamoDB answers");
+        .expect("DynamoDB responds");
     assert!(is_in(ADA, OTHER_PASSWORD).await.is_none());
 }

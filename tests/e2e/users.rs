@@ -12,10 +12,10 @@ use chrono::DateTime;
 use serde_json::Value;
 use tests::{
     app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
-    command::{Ended, manage},
+    command::{CommandOutput, manage},
+    existing_table::{ExistingTable, Item, TABLE, text},
     functions::at,
-    own::{BOTH, Item, Own, TABLE, text},
-    wire::Fate,
+    proxy::Action,
 };
 
 fn names(row: &Item) -> Vec<&str> {
@@ -26,7 +26,7 @@ fn names(row: &Item) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_password_is_recovered_in_a_table_of_the_applications_own() {
-    for own in BOTH {
+    for own in ExistingTable::ALL {
         let app = own.builder().start().await;
         let attributes = [
             ("hash", text("old")),
@@ -35,13 +35,18 @@ async fn a_password_is_recovered_in_a_table_of_the_applications_own() {
         ];
         own.add(&app, "1", ADA, attributes).await;
 
-        let first = app.fetch_link(ADA).await;
-        assert!(app.mails_to(ADA)[0].text.contains("Ada"));
-        let second = app.fetch_link(ADA).await;
+        let first = app.request_link(ADA).await;
+        assert!(app.emails_to(ADA)[0].text.contains("Ada"));
+        let second = app.request_link(ADA).await;
         app.confirm(&first.token, GOOD_PASSWORD)
             .await
             .assert_worked();
-        assert!(app.mail_to(ADA, 3).await.subject.contains("was changed"));
+        assert!(
+            app.wait_for_email(ADA, 3)
+                .await
+                .subject
+                .contains("was changed")
+        );
         let older = app.confirm(&second.token, OTHER_PASSWORD).await;
         older.assert_problem(400, "invalid_token");
 
@@ -61,7 +66,7 @@ async fn a_password_is_recovered_in_a_table_of_the_applications_own() {
             "size",
             "user.name",
         ];
-        if let Own::Indexed = own {
+        if let ExistingTable::Indexed = own {
             expected.extend(["pk", "sk"]);
             expected.sort_unstable();
         }
@@ -71,47 +76,53 @@ async fn a_password_is_recovered_in_a_table_of_the_applications_own() {
 
 #[tokio::test]
 async fn mail_goes_to_mail_to_where_the_application_keeps_one() {
-    let own = Own::Indexed;
+    let own = ExistingTable::Indexed;
     let app = own.builder().start().await;
     let mail_to = "Ada.Lovelace@Example.com";
     app.secrets.add(mail_to);
     own.add(&app, "1", ADA, [("mail_to", text(mail_to))]).await;
-    app.ask(ADA).await.assert_worked();
-    app.mail_to(mail_to, 1).await;
+    app.request_reset(ADA).await.assert_worked();
+    app.wait_for_email(mail_to, 1).await;
 }
 
 #[tokio::test]
 async fn the_calls_are_those_that_the_permissions_allow() {
     for (own, mailer) in [
-        (Own::Keyed, &["GetItem", "UpdateItem", "PutItem"][..]),
         (
-            Own::Indexed,
+            ExistingTable::KeyedByEmail,
+            &["GetItem", "UpdateItem", "PutItem"][..],
+        ),
+        (
+            ExistingTable::Indexed,
             &["DescribeTable", "Query", "GetItem", "UpdateItem", "PutItem"],
         ),
     ] {
-        let app = own.builder().by_hand().start().await;
+        let app = own.builder().manual_delivery().start().await;
         own.add(&app, "1", ADA, []).await;
         app.functions
-            .ask("192.0.2.1", ADA, at(0))
+            .request_reset(ADA, at(0))
             .await
             .assert_worked();
-        let records = app.records().await;
-        app.dynamodb.forget();
+        let records = app.stream_records().await;
+        app.dynamodb.clear_calls();
         assert!(app.functions.deliver(&records, at(1)).await.is_empty());
-        assert_eq!(app.dynamodb.take_targets(), mailer);
-        let link = app.link_in(&app.mails()[0]);
+        assert_eq!(app.dynamodb.take_operations(), mailer);
+        let link = app.link_in(&app.emails()[0]);
         app.functions
             .confirm(&link.token, GOOD_PASSWORD, at(2))
             .await
             .assert_worked();
         assert_eq!(
-            app.dynamodb.take_targets(),
+            app.dynamodb.take_operations(),
             ["GetItem", "TransactWriteItems"]
         );
-        if let Own::Indexed = own {
+        if let ExistingTable::Indexed = own {
             // The table is asked for its key once.
             assert!(app.functions.deliver(&records, at(3)).await.is_empty());
-            assert_eq!(app.dynamodb.take_targets(), ["Query", "GetItem", "PutItem"]);
+            assert_eq!(
+                app.dynamodb.take_operations(),
+                ["Query", "GetItem", "PutItem"]
+            );
         }
     }
 }
@@ -119,7 +130,7 @@ async fn the_calls_are_those_that_the_permissions_allow() {
 #[tokio::test]
 async fn who_is_not_active_gets_neither_mail_nor_password() {
     let number = |number: &str| AttributeValue::N(number.to_owned());
-    for own in BOTH {
+    for own in ExistingTable::ALL {
         let app = own.builder().start().await;
         for (id, flag, is_active) in [
             ("1", AttributeValue::Bool(true), true),
@@ -132,11 +143,15 @@ async fn who_is_not_active_gets_neither_mail_nor_password() {
             let address = format!("user-{id}@example.com");
             own.add(&app, id, &address, [("status", flag.clone())])
                 .await;
-            app.ask(&address).await.assert_worked();
-            app.settle().await;
-            assert_eq!(app.mails_to(&address).len(), usize::from(is_active), "{id}");
+            app.request_reset(&address).await.assert_worked();
+            app.wait_for_mailer().await;
+            assert_eq!(
+                app.emails_to(&address).len(),
+                usize::from(is_active),
+                "{id}"
+            );
             if is_active {
-                let link = app.link_to(&address, 1).await;
+                let link = app.wait_for_link(&address, 1).await;
                 app.confirm(&link.token, GOOD_PASSWORD)
                     .await
                     .assert_worked();
@@ -144,7 +159,7 @@ async fn who_is_not_active_gets_neither_mail_nor_password() {
         }
         // Closed after the mail was sent.
         own.add(&app, "7", ADA, []).await;
-        let link = app.fetch_link(ADA).await;
+        let link = app.request_link(ADA).await;
         own.add(&app, "7", ADA, [("status", AttributeValue::Bool(false))])
             .await;
         let answer = app.confirm(&link.token, GOOD_PASSWORD).await;
@@ -154,10 +169,10 @@ async fn who_is_not_active_gets_neither_mail_nor_password() {
 
 #[tokio::test]
 async fn who_is_deleted_meanwhile_does_not_come_back() {
-    for own in BOTH {
+    for own in ExistingTable::ALL {
         let app = own.builder().start().await;
         own.add(&app, "1", ADA, []).await;
-        let link = app.fetch_link(ADA).await;
+        let link = app.request_link(ADA).await;
         own.delete(&app, "1", ADA).await;
         let answer = app.confirm(&link.token, GOOD_PASSWORD).await;
         answer.assert_problem(400, "invalid_token");
@@ -167,10 +182,10 @@ async fn who_is_deleted_meanwhile_does_not_come_back() {
 
 #[tokio::test]
 async fn a_link_ends_with_the_address_that_it_went_to() {
-    let own = Own::Indexed;
+    let own = ExistingTable::Indexed;
     let app = own.builder().start().await;
     own.add(&app, "1", ADA, []).await;
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     own.add(&app, "1", "new@example.com", []).await;
     let answer = app.confirm(&link.token, GOOD_PASSWORD).await;
     answer.assert_problem(400, "invalid_token");
@@ -180,28 +195,28 @@ async fn a_link_ends_with_the_address_that_it_went_to() {
 
 #[tokio::test]
 async fn an_address_of_two_users_recovers_neither() {
-    let own = Own::Indexed;
+    let own = ExistingTable::Indexed;
     let app = own.builder().start().await;
     own.add(&app, "1", ADA, []).await;
     own.add(&app, "2", ADA, []).await;
-    app.ask(ADA).await.assert_worked();
-    app.settle().await;
-    assert!(app.mails().is_empty());
+    app.request_reset(ADA).await.assert_worked();
+    app.wait_for_mailer().await;
+    assert!(app.emails().is_empty());
     let show = manage(&format!("users show {ADA}"), &app.environment(), "").await;
     show.assert_failed(1, &["more than one user has the address"]);
     own.delete(&app, "2", ADA).await;
-    app.fetch_link(ADA).await;
+    app.request_link(ADA).await;
 }
 
 #[tokio::test]
 async fn an_address_that_is_not_canonical_is_found_by_nobody_and_listed_as_such() {
-    for own in BOTH {
+    for own in ExistingTable::ALL {
         let app = own.builder().start().await;
         own.add(&app, "1", "Ada@Example.com", []).await;
         own.add(&app, "2", "grace@example.com", []).await;
-        app.ask("Ada@Example.com").await.assert_worked();
-        app.settle().await;
-        assert!(app.mails().is_empty());
+        app.request_reset("Ada@Example.com").await.assert_worked();
+        app.wait_for_mailer().await;
+        assert!(app.emails().is_empty());
         let list = manage("users list --output json", &app.environment(), "").await;
         assert_eq!(list.json().as_array().map(Vec::len), Some(1), "{list:?}");
         assert!(list.err.contains("1 rows are skipped"), "{list:?}");
@@ -210,14 +225,14 @@ async fn an_address_that_is_not_canonical_is_found_by_nobody_and_listed_as_such(
 
 #[tokio::test]
 async fn the_commands_work_on_it_or_say_why_not() {
-    for own in BOTH {
+    for own in ExistingTable::ALL {
         let app = own.builder().start().await;
         let env = app.environment();
         own.add(&app, "1", ADA, [("hash", text("x$y$z"))]).await;
         // Another kind of row in the same table is no user.
         let mut other = own.key("2", "-");
         other.remove("user.name");
-        if let Own::Indexed = own {
+        if let ExistingTable::Indexed = own {
             app.put(TABLE, other).await;
         }
         let show = manage(&format!("users show {ADA} --output json"), &env, "").await;
@@ -234,7 +249,7 @@ async fn the_commands_work_on_it_or_say_why_not() {
         let root = "createsuperuser --email root@example.com --password-stdin";
         let root = manage(root, &env, GOOD_PASSWORD).await;
         match own {
-            Own::Keyed => {
+            ExistingTable::KeyedByEmail => {
                 assert_eq!((add.code, root.code), (0, 0), "{add:?} {root:?}");
                 let row = own
                     .row(&app, "", "root@example.com")
@@ -247,7 +262,7 @@ async fn the_commands_work_on_it_or_say_why_not() {
                 );
                 assert!(!row.contains_key("email") && !row.contains_key("is_active"));
             }
-            Own::Indexed => {
+            ExistingTable::Indexed => {
                 for refused in [add, root] {
                     refused.assert_failed(1, &["only your application can add users", "people"]);
                 }
@@ -259,7 +274,7 @@ async fn the_commands_work_on_it_or_say_why_not() {
 
 #[tokio::test]
 async fn migrate_says_what_is_wrong_with_a_table() {
-    let app = Own::Indexed.builder().start().await;
+    let app = ExistingTable::Indexed.builder().start().await;
     let mut env = app.environment();
     let fails = async |change: &[(&str, &str)], parts: &[&str]| {
         let mut env = env.clone();
@@ -299,7 +314,7 @@ async fn migrate_says_what_is_wrong_with_a_table() {
 
 #[tokio::test]
 async fn a_list_goes_on_where_a_page_ended() {
-    for own in BOTH {
+    for own in ExistingTable::ALL {
         let app = own.builder().start().await;
         for number in 0..5 {
             let address = format!("user-{number}@example.com");
@@ -308,7 +323,7 @@ async fn a_list_goes_on_where_a_page_ended() {
         let users = app.users();
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = users.page(after.as_ref(), 2).await.expect("an answer");
+            let page = users.page(after.as_ref(), 2).await.expect("a response");
             seen.extend(page.users.iter().map(|user| user.email.as_str().to_owned()));
             let Some(next) = page.next else { break };
             // As the panel hands it on, in a link.
@@ -322,16 +337,16 @@ async fn a_list_goes_on_where_a_page_ended() {
         let found = users
             .page_by_prefix("user-3", None, 2)
             .await
-            .expect("an answer");
+            .expect("a response");
         assert_eq!(found.users.len(), 1);
         let email = &found.users[0].email;
-        assert!(users.set_active(email, false).await.expect("an answer"));
+        assert!(users.set_active(email, false).await.expect("a response"));
         let row = own.row(&app, "3", email.as_str()).await.expect("is there");
         assert_eq!(row["status"], AttributeValue::Bool(false));
         // What the flag means in words of the application is the application's to change.
         own.add(&app, "3", email.as_str(), [("status", text("closed"))])
             .await;
-        assert!(!users.set_active(email, true).await.expect("an answer"));
+        assert!(!users.set_active(email, true).await.expect("a response"));
     }
 }
 
@@ -376,7 +391,7 @@ impl Drop for Folder {
     }
 }
 
-async fn import(app: &TestApp, file: &str, options: &str) -> Ended {
+async fn import(app: &TestApp, file: &str, options: &str) -> CommandOutput {
     manage(
         &format!("users import {file} {options}"),
         &app.environment(),
@@ -482,13 +497,15 @@ async fn rows_that_are_refused_are_written_down_and_the_others_come_in() {
 
 #[tokio::test]
 async fn nobody_is_overwritten_unless_that_is_told() {
-    let app = TestApp::builder().without_budget().with_cheap_hashes();
+    let app = TestApp::builder()
+        .without_email_budget()
+        .with_cheap_hashes();
     let (app, folder) = (app.user(user(ADA)).start().await, Folder::new());
-    let link = app.fetch_link(ADA).await;
+    let link = app.request_link(ADA).await;
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
         .assert_worked();
-    app.settle().await;
+    app.wait_for_mailer().await;
     let before = app.user(ADA).await.expect("is there");
     let rows = r#"{"email": "ada@example.com", "name": "Countess", "password_hash": "$x$y"}
 {"email": "new@example.com"}"#;
@@ -534,12 +551,12 @@ async fn an_import_that_was_cut_off_goes_on() {
         |number| format!("{{\"email\": \"user-{number}@example.com\", \"name\": \"{number}\"}}\n");
     let file = folder.write("users.jsonl", &(0..450).map(row).collect::<String>());
     let mut seen = 0;
-    app.dynamodb.rule(move |call| {
-        seen += usize::from(call.target == "TransactWriteItems");
-        if seen == 3 && call.target == "TransactWriteItems" {
-            Fate::error(400, "ResourceNotFoundException", "no table")
+    app.dynamodb.intercept(move |call| {
+        seen += usize::from(call.operation == "TransactWriteItems");
+        if seen == 3 && call.operation == "TransactWriteItems" {
+            Action::error(400, "ResourceNotFoundException", "no table")
         } else {
-            Fate::Pass
+            Action::Pass
         }
     });
     let cut = import(&app, &file, "").await;
@@ -548,7 +565,7 @@ async fn an_import_that_was_cut_off_goes_on() {
         &["lines 201 to 300", "run the same command again", "users"],
     );
     assert_eq!(app.rows("users").await.len(), 200);
-    app.dynamodb.mend();
+    app.dynamodb.pass_all();
     let whole = import(&app, &file, "").await;
     assert_eq!(
         (whole.code, whole.out.as_str()),
@@ -610,7 +627,7 @@ async fn what_is_exported_comes_in_as_it_was() {
 
 #[tokio::test]
 async fn fields_and_attributes_have_the_names_that_they_are_given() {
-    let own = Own::Keyed;
+    let own = ExistingTable::KeyedByEmail;
     let (app, folder) = (own.builder().start().await, Folder::new());
     let csv = "Login;x,Secret,Active\nAda@Example.com,$2b$12$abc,0\n";
     let csv = folder.write("users.csv", &csv.replace(';', "-"));
@@ -661,7 +678,7 @@ async fn a_file_or_table_that_will_not_do_is_named_and_nothing_is_written() {
         .await
         .assert_failed(2, &["OURS must be one of"]);
 
-    let own = Own::Indexed.builder().start().await;
+    let own = ExistingTable::Indexed.builder().start().await;
     let refused = import(&own, &csv, "--field email=mail").await;
     refused.assert_failed(1, &["only your application can add users", "people"]);
     let mut env = own.environment();

@@ -1,51 +1,51 @@
-//! A whole system for one test: that of `local` in memory, with a [`Wire`] between the
-//! functions and each service that they call.
+//! A whole system for one test: the local system in memory, with a [`Proxy`] in front of DynamoDB
+//! and of SES.
 //!
-//! Whatever a test does through it is kept in mind, and at its end no log line may hold an
-//! address, token, password or link of it.
+//! The system remembers the addresses, tokens, passwords and links that a test uses through it. At
+//! the test's end no log line may contain one of them.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use ::http::Method;
 use aws::tables::{TokenRow, Tokens, User, Users};
-use aws_sdk_dynamodb::types::{AttributeValue, BillingMode};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
-use local::{
-    inbox::StoredMail,
-    system::{LocalSystem, Options},
-};
+use local::{inbox::StoredMail, system::LocalSystem};
 use manage::stream_record::lambda_record;
+use passwords::{Password, verify};
 use rand::rngs::SysRng;
 use rules::{
     address::EmailAddress, environment::Environment, recovery::Recovery, token::ResetToken,
 };
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::{
-    eventually,
+    builder::Builder,
+    existing_table::ExistingTable,
     functions::Functions,
-    http::{self, Answer, CHANGE, FORGOT, JSON},
+    http::{self, CHANGE_PASSWORD, FORGOT_PASSWORD, HttpResponse, JSON},
+    link::Link,
     logs::{self, Secrets},
-    own::Own,
-    wire::Wire,
+    proxy::Proxy,
+    wait_for,
 };
 
-/// A password that the policy takes for every account of the tests.
+/// A password that the policy accepts for every account in the tests.
 pub const GOOD_PASSWORD: &str = "correct horse battery staple";
 /// Another one.
 pub const OTHER_PASSWORD: &str = "seven violet kettles on the moon";
-/// A password that it never takes.
+/// A password that the policy rejects.
 pub const WEAK_PASSWORD: &str = "password1234567";
 
-/// Who is in a system of [`TestApp::with_ada`].
+/// Address of the user in [`TestApp::with_ada`].
 pub const ADA: &str = "ada@example.com";
+/// Subject of the notice of a change.
+pub const NOTICE_SUBJECT: &str = "Your password for Example was changed";
+/// Well-formed token that is not stored.
+pub const UNKNOWN_TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// An active user under `mail_to`, without a password.
+/// Builds an active user with the registered address `mail_to` and no password.
 #[must_use]
 pub fn user(mail_to: &str) -> User {
     User {
@@ -65,229 +65,112 @@ pub fn user(mail_to: &str) -> User {
     }
 }
 
-/// What a [`TestApp`] starts with.
-#[derive(Default)]
-pub struct Builder {
-    own: Option<Own>,
-    settings: BTreeMap<String, String>,
-    users: Vec<User>,
-    is_by_hand: bool,
-}
-
-impl Builder {
-    /// Sets the variable `name`.
-    #[must_use]
-    pub fn set(mut self, name: &str, value: &str) -> Self {
-        self.settings.insert(name.to_owned(), value.to_owned());
-        self
-    }
-
-    /// Lets any number of mails go to one account.
-    #[must_use]
-    pub fn without_budget(self) -> Self {
-        self.set("ACCOUNT_COOLDOWN_SECONDS", "0")
-            .set("ACCOUNT_LIMIT_PER_HOUR", "100")
-    }
-
-    /// Makes hashes that take no time, for tests that make many.
-    #[must_use]
-    pub fn with_cheap_hashes(self) -> Self {
-        self.set("ARGON2_MEMORY_KIB", "64")
-            .set("ARGON2_ITERATIONS", "1")
-    }
-
-    /// Has the application make the users table, as the settings `USERS_…` describe it.
-    #[must_use]
-    pub fn own_users_table(mut self, own: Own) -> Self {
-        self.own = Some(own);
-        self
-    }
-
-    /// Adds a user.
-    #[must_use]
-    pub fn user(mut self, user: User) -> Self {
-        self.users.push(user);
-        self
-    }
-
-    /// Adds [`ADA`], to whom any number of mails may go, and makes cheap hashes.
-    #[must_use]
-    pub fn with_ada(self) -> Self {
-        self.with_cheap_hashes().without_budget().user(user(ADA))
-    }
-
-    /// Leaves the outbox's stream to the test, which reads it with [`TestApp::records`].
-    #[must_use]
-    pub fn by_hand(mut self) -> Self {
-        self.is_by_hand = true;
-        self
-    }
-
-    /// Starts the system.
-    pub async fn start(self) -> TestApp {
-        logs::capture();
-        let mut settings = self.settings;
-        settings.extend([own_region()]);
-        // The services and, with the wires in between, the functions.
-        let mut own = settings.clone();
-        own.retain(|name, _| !name.starts_with("USERS_"));
-        let services = Options {
-            dynamodb_url: other_dynamodb(),
-            settings: own,
-            pump: false,
-            ..Options::in_memory()
-        };
-        let services = Box::pin(LocalSystem::start(services))
-            .await
-            .expect("the services start");
-        if let Some(own) = self.own {
-            let table = own.table(services.dynamodb());
-            let table = table.billing_mode(BillingMode::PayPerRequest);
-            table.send().await.expect("the table is made");
-        }
-        let (dynamodb, ses) = (
-            Wire::start(&services.dynamodb_url()).await,
-            Wire::start(&services.ses_url()).await,
-        );
-        settings.insert("AWS_ENDPOINT_URL_SESV2".to_owned(), ses.url());
-        let options = Options {
-            dynamodb_url: Some(dynamodb.url()),
-            settings,
-            pump: !self.is_by_hand,
-            ..Options::in_memory()
-        };
-        let front = Box::pin(LocalSystem::start(options))
-            .await
-            .expect("the functions start");
-
-        let functions = Functions::new(&front.environment());
-        let app = TestApp {
-            services,
-            front,
-            dynamodb,
-            ses,
-            functions,
-            secrets: Secrets::default(),
-            own: self.own,
-        };
-        for user in &self.users {
-            app.add(user).await;
-        }
-        app.dynamodb.forget();
-        app
-    }
-}
-
-/// The address of a DynamoDB that the tests shall use instead of the embedded one.
-#[must_use]
-pub fn other_dynamodb() -> Option<String> {
-    std::env::var("TEST_DYNAMODB_URL").ok()
-}
-
-/// Setting that gives each test its own region. The SDK counts its retries per region for the whole process and stops
-/// retrying after too many; DynamoDB Local and moto, which accept any region, keep each region's tables apart.
-fn own_region() -> (String, String) {
-    static TESTS: AtomicU32 = AtomicU32::new(0);
-    let test = TESTS.fetch_add(1, Ordering::Relaxed);
-    let region = format!("test-{}-{test}", std::process::id());
-    ("AWS_REGION".to_owned(), region)
-}
-
-/// The running system.
+/// A running system.
 pub struct TestApp {
-    /// Between the functions and DynamoDB.
-    pub dynamodb: Wire,
-    /// Between the mailer and SES.
-    pub ses: Wire,
-    /// The same functions once more, for calls at a time that the test chooses.
+    /// Proxy between the functions and DynamoDB.
+    pub dynamodb: Proxy,
+    /// Proxy between the mailer and SES.
+    pub ses: Proxy,
+    /// The functions on the same tables, for calls at a time that the test chooses.
     pub functions: Functions,
-    /// What no log line may hold.
+    /// Texts that no log line may contain.
     pub secrets: Secrets,
-    services: LocalSystem,
-    front: LocalSystem,
-    own: Option<Own>,
+    pub(crate) services: LocalSystem,
+    pub(crate) system: LocalSystem,
+    pub(crate) existing_table: Option<ExistingTable>,
 }
 
+/// Starting a system.
 impl TestApp {
-    /// A system with nobody in it.
+    /// Returns a builder of a system without users.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A system with [`ADA`] in it, to whom any number of mails may go.
+    /// Starts a system with [`ADA`] and without an email budget.
     pub async fn with_ada() -> Self {
         Self::builder().with_ada().start().await
     }
 
-    /// The same with the outbox's stream left to the test.
-    pub async fn with_ada_by_hand() -> Self {
-        Self::builder().with_ada().by_hand().start().await
+    /// Starts one whose outbox stream is left to the test.
+    pub async fn with_ada_and_manual_delivery() -> Self {
+        Self::builder().with_ada().manual_delivery().start().await
     }
 
-    /// What the binary of a function needs in its environment to work on this system.
+    /// Returns the environment with which a function's binary works on this system.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
-        self.front.environment()
+        self.system.environment()
     }
+}
 
-    /// The address of `path` on the API.
+/// Requests to the API.
+impl TestApp {
+    /// Returns the URL of `path` on the API.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.front.api_url())
+        format!("{}{path}", self.system.api_url())
     }
 
     /// Posts a JSON body to `path`.
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        http::send(
-            Method::POST,
-            &self.url(path),
-            &[("content-type", JSON)],
-            body.to_string(),
-        )
-        .await
+    pub async fn post(&self, path: &str, body: &Value) -> HttpResponse {
+        self.post_as(path, JSON, body.to_string()).await
     }
 
-    /// Asks for a mail to `email`.
-    pub async fn ask(&self, email: &str) -> Answer {
-        self.secrets.add(email);
-        self.post(FORGOT, &json!({ "email": email })).await
-    }
-
-    /// Sets a new password.
-    pub async fn confirm(&self, token: &str, password: &str) -> Answer {
-        self.change(&json!({ "forgot_password_hash": token, "new_password": password }))
-            .await
-    }
-
-    /// The same with an address beside the token.
-    pub async fn confirm_as(&self, email: &str, token: &str, password: &str) -> Answer {
-        self.change(
-            &json!({ "email": email, "forgot_password_hash": token, "new_password": password }),
-        )
-        .await
-    }
-
-    /// Posts `body` to `path` as it is.
+    /// Posts `body` to `path` with the given content type.
     pub async fn post_as(
         &self,
         path: &str,
         content_type: &str,
         body: impl Into<Vec<u8>>,
-    ) -> Answer {
+    ) -> HttpResponse {
         let headers = [("content-type", content_type)];
         http::send(Method::POST, &self.url(path), &headers, body.into()).await
     }
 
-    /// Panics where `answer` is not a problem with this status and code that a person and a
-    /// program can read, or where a table was asked for it.
-    pub fn assert_refused(&self, answer: &Answer, status: u16, code: &str) {
-        answer.assert_problem(status, code);
-        let problem = answer.json();
+    /// Requests a reset email for `email`.
+    pub async fn request_reset(&self, email: &str) -> HttpResponse {
+        self.secrets.add(email);
+        self.post(FORGOT_PASSWORD, &json!({ "email": email })).await
+    }
+
+    /// Sets a new password.
+    pub async fn confirm(&self, token: &str, password: &str) -> HttpResponse {
+        self.change(json!({ "forgot_password_hash": token, "new_password": password }))
+            .await
+    }
+
+    /// Sets a new password and states the account's address.
+    pub async fn confirm_with_email(
+        &self,
+        email: &str,
+        token: &str,
+        password: &str,
+    ) -> HttpResponse {
+        self.change(
+            json!({ "email": email, "forgot_password_hash": token, "new_password": password }),
+        )
+        .await
+    }
+
+    async fn change(&self, body: Value) -> HttpResponse {
+        let members = body.as_object().into_iter().flatten();
+        for text in members.filter_map(|(_, value)| value.as_str()) {
+            self.secrets.add(text);
+        }
+        self.post(CHANGE_PASSWORD, &body).await
+    }
+
+    /// Panics unless `response` is a complete problem with this status and code, and DynamoDB was
+    /// not called.
+    pub fn assert_refused(&self, response: &HttpResponse, status: u16, code: &str) {
+        response.assert_problem(status, code);
+        let problem = response.json();
         assert_eq!(problem["status"], status);
         assert_eq!(
             problem["title"].as_str(),
-            answer.status.canonical_reason(),
+            response.status.canonical_reason(),
             "{problem}"
         );
         assert!(
@@ -296,54 +179,68 @@ impl TestApp {
                 .is_some_and(|detail| detail.ends_with('.')),
             "{problem}"
         );
-        answer.assert_secured();
-        assert_eq!(self.dynamodb.take_targets(), [""; 0], "{answer:?}");
+        response.assert_security_headers();
+        assert_eq!(self.dynamodb.take_operations(), [""; 0], "{response:?}");
     }
+}
 
-    async fn change(&self, body: &Value) -> Answer {
-        body.as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(_, value)| value.as_str())
-            .for_each(|text| self.secrets.add(text));
-        self.post(CHANGE, body).await
-    }
-
+/// Users and other rows.
+impl TestApp {
     /// Adds a user.
     pub async fn add(&self, user: &User) {
         for secret in [user.email.as_str(), &user.mail_to] {
             self.secrets.add(secret);
         }
-        if let Some(own) = self.own {
+        if let Some(table) = self.existing_table {
             let address = user.email.as_str();
-            own.add(self, address, address, []).await;
+            table.add(self, address, address, []).await;
             return;
         }
         assert!(
-            self.users().create(user).await.expect("DynamoDB answers"),
-            "the address is free"
+            self.users().create(user).await.expect("DynamoDB responds"),
+            "the address is already in use"
         );
     }
 
-    /// The user's row.
+    /// Returns the user with this address.
     pub async fn user(&self, email: &str) -> Option<User> {
         self.users()
             .get(&EmailAddress::parse(email).expect("an address"))
             .await
-            .expect("DynamoDB answers")
+            .expect("DynamoDB responds")
     }
 
-    /// Its users table.
+    /// Returns [`ADA`].
+    pub async fn ada(&self) -> User {
+        self.user(ADA).await.expect("Ada exists")
+    }
+
+    /// Panics if [`ADA`] has a password.
+    pub async fn assert_ada_is_unchanged(&self) {
+        let ada = self.ada().await;
+        assert_eq!((ada.password_hash, ada.session_epoch), (None, 0));
+    }
+
+    /// Panics unless [`ADA`] has this password.
+    pub async fn assert_password_of_ada(&self, password: &str) {
+        let hash = self.ada().await.password_hash.expect("a password");
+        assert!(
+            verify(&Password::new(password), &hash),
+            "another password is stored"
+        );
+    }
+
+    /// Returns the users table.
     #[must_use]
     pub fn users(&self) -> Users {
         Users::new(
             self.services.dynamodb().clone(),
-            self.front.tables().users.clone(),
+            self.system.tables().users.clone(),
         )
     }
 
-    /// Keeps the row of a new token for `email` by hand; the token.
-    pub async fn plant(
+    /// Stores a new token for `email` and returns it.
+    pub async fn put_token(
         &self,
         email: &str,
         issued_at: DateTime<Utc>,
@@ -362,97 +259,145 @@ impl TestApp {
                 TimeDelta::zero(),
             )
         };
-        Tokens::new(self.direct().clone(), self.services.tables().tokens.clone())
+        let table = self.services.tables().tokens.clone();
+        Tokens::new(self.dynamodb_client().clone(), table)
             .put(&token.digest(), &row)
             .await
-            .expect("DynamoDB answers");
+            .expect("DynamoDB responds");
         self.secrets.add(token.expose());
         token
     }
 
-    /// A client of DynamoDB itself, past the wire.
+    /// Returns a DynamoDB client that bypasses the proxy.
     #[must_use]
-    pub fn direct(&self) -> &aws_sdk_dynamodb::Client {
+    pub fn dynamodb_client(&self) -> &aws_sdk_dynamodb::Client {
         self.services.dynamodb()
     }
 
-    /// The row of `table` under `key`.
+    /// Returns the row of `table` under `key`.
     pub async fn row(
         &self,
         table: &str,
         key: (&str, &str),
     ) -> Option<HashMap<String, AttributeValue>> {
-        let get = self.direct().get_item().table_name(table);
+        let get = self.dynamodb_client().get_item().table_name(table);
         let get = get
             .key(key.0, AttributeValue::S(key.1.to_owned()))
             .consistent_read(true);
-        Box::pin(get.send()).await.expect("DynamoDB answers").item
+        Box::pin(get.send()).await.expect("DynamoDB responds").item
     }
 
-    /// All rows of `table`.
+    /// Returns all rows of `table`.
     pub async fn rows(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
         let scan = self
-            .direct()
+            .dynamodb_client()
             .scan()
             .table_name(table)
             .consistent_read(true)
             .send()
             .await;
-        scan.expect("DynamoDB answers").items.unwrap_or_default()
+        scan.expect("DynamoDB responds").items.unwrap_or_default()
     }
 
-    /// All mail so far, oldest first.
-    #[must_use]
-    pub fn mails(&self) -> Vec<StoredMail> {
-        let mut mails = self.services.inbox().mails();
-        mails.reverse();
-        mails
+    /// Puts a row into `table`.
+    pub async fn put(&self, table: &str, row: HashMap<String, AttributeValue>) {
+        let put = self
+            .dynamodb_client()
+            .put_item()
+            .table_name(table)
+            .set_item(Some(row));
+        put.send().await.expect("DynamoDB responds");
     }
 
-    /// The mail to `address` so far, oldest first.
+    /// Sets one attribute of a row.
+    pub async fn set_attribute(
+        &self,
+        table: &str,
+        key: (&str, &str),
+        name: &str,
+        value: AttributeValue,
+    ) {
+        let update = self.dynamodb_client().update_item().table_name(table);
+        let update = update
+            .key(key.0, AttributeValue::S(key.1.to_owned()))
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", value);
+        Box::pin(update.send()).await.expect("DynamoDB responds");
+    }
+
+    /// Deletes a row.
+    pub async fn delete(&self, table: &str, key: (&str, &str)) {
+        let delete = self.dynamodb_client().delete_item().table_name(table);
+        let delete = delete.key(key.0, AttributeValue::S(key.1.to_owned()));
+        Box::pin(delete.send()).await.expect("DynamoDB responds");
+    }
+}
+
+/// Emails.
+impl TestApp {
+    /// Returns all emails so far, oldest first.
     #[must_use]
-    pub fn mails_to(&self, address: &str) -> Vec<StoredMail> {
-        self.mails()
+    pub fn emails(&self) -> Vec<StoredMail> {
+        let mut emails = self.services.inbox().mails();
+        emails.reverse();
+        emails
+    }
+
+    /// Returns the emails to `address` so far, oldest first.
+    #[must_use]
+    pub fn emails_to(&self, address: &str) -> Vec<StoredMail> {
+        self.emails()
             .into_iter()
-            .filter(|mail| mail.to == [address])
+            .filter(|email| email.to == [address])
             .collect()
     }
 
-    /// Waits for the mail number `count` to `address`.
-    pub async fn mail_to(&self, address: &str, count: usize) -> StoredMail {
-        let look = async || self.mails_to(address).into_iter().nth(count - 1);
-        eventually(&format!("mail {count} to {address}"), look).await
+    /// Returns the number of notices of a change to `address` so far.
+    #[must_use]
+    pub fn notices_to(&self, address: &str) -> usize {
+        let emails = self.emails_to(address);
+        let notices = emails
+            .iter()
+            .filter(|email| email.subject == NOTICE_SUBJECT);
+        notices.count()
     }
 
-    /// Waits for the mail number `count` to `address` and takes the link out of it.
-    pub async fn link_to(&self, address: &str, count: usize) -> Link {
-        self.link_in(&self.mail_to(address, count).await)
+    /// Waits for email number `count` to `address`.
+    pub async fn wait_for_email(&self, address: &str, count: usize) -> StoredMail {
+        let look = async || self.emails_to(address).into_iter().nth(count - 1);
+        wait_for(&format!("email {count} to {address}"), look).await
     }
 
-    /// The link in `mail`.
-    pub fn link_in(&self, mail: &StoredMail) -> Link {
-        let link = Link::read(mail);
+    /// Waits for email number `count` to `address` and returns its link.
+    pub async fn wait_for_link(&self, address: &str, count: usize) -> Link {
+        self.link_in(&self.wait_for_email(address, count).await)
+    }
+
+    /// Returns the link in `email`.
+    pub fn link_in(&self, email: &StoredMail) -> Link {
+        let link = Link::read(email);
         self.secrets.add(&link.url);
         self.secrets.add(&link.token);
         link
     }
 
-    /// Asks for a mail to `address` and takes the link out of the one that comes.
-    pub async fn fetch_link(&self, address: &str) -> Link {
-        let before = self.mails_to(address).len();
-        self.ask(address).await.assert_worked();
-        self.link_to(address, before + 1).await
+    /// Requests a reset email for `address`, waits for it and returns its link.
+    pub async fn request_link(&self, address: &str) -> Link {
+        let before = self.emails_to(address).len();
+        self.request_reset(address).await.assert_worked();
+        self.wait_for_link(address, before + 1).await
     }
 
-    /// Waits until the mailer is done with all that is owed by now.
-    pub async fn settle(&self) {
-        // The stream is in order: when a row for nobody has been looked up, what was before it
-        // has been dealt with.
-        let nobody = format!("nobody-{}@example.com", self.rows("outbox").await.len());
+    /// Waits until the mailer has handled everything that is in the outbox now.
+    pub async fn wait_for_mailer(&self) {
+        // The stream is in order. Once the mailer has looked up the unknown address of a new row,
+        // it has handled all rows before it.
+        let unknown = format!("nobody-{}@example.com", self.rows("outbox").await.len());
         let row = [
-            ("id", AttributeValue::S(format!("fence#{nobody}"))),
+            ("id", AttributeValue::S(format!("fence#{unknown}"))),
             ("kind", AttributeValue::S("password_changed".to_owned())),
-            ("email", AttributeValue::S(nobody.clone())),
+            ("email", AttributeValue::S(unknown.clone())),
             ("count", AttributeValue::N("1".to_owned())),
             ("at", AttributeValue::N("4102488000000".to_owned())),
         ];
@@ -463,26 +408,14 @@ impl TestApp {
         self.put("outbox", row).await;
         let look = async || {
             let calls = self.dynamodb.calls();
-            calls
-                .iter()
-                .any(|call| call.body.to_string().contains(&nobody))
-                .then_some(())
+            let mut bodies = calls.iter().map(|call| call.body.to_string());
+            bodies.any(|body| body.contains(&unknown)).then_some(())
         };
-        eventually("the mailer to be done", look).await;
+        wait_for("the mailer to handle the outbox", look).await;
     }
 
-    /// Puts a row into `table` by hand.
-    pub async fn put(&self, table: &str, row: HashMap<String, AttributeValue>) {
-        let put = self
-            .direct()
-            .put_item()
-            .table_name(table)
-            .set_item(Some(row));
-        put.send().await.expect("DynamoDB answers");
-    }
-
-    /// All records of the outbox's stream, as Lambda would deliver them.
-    pub async fn records(&self) -> Vec<Value> {
+    /// Returns all records of the outbox's stream, as Lambda delivers them.
+    pub async fn stream_records(&self) -> Vec<Value> {
         let environment = self.services.environment();
         let lookup = |name: &str| environment.get(name).cloned();
         let config = aws::config(&Environment::new(&lookup)).expect("a region and credentials");
@@ -491,28 +424,17 @@ impl TestApp {
             .endpoint_url(self.services.dynamodb_url())
             .build();
         let streams = aws_sdk_dynamodbstreams::Client::new(&config);
-        let table = self
-            .direct()
-            .describe_table()
-            .table_name("outbox")
-            .send()
-            .await
-            .expect("DynamoDB answers");
-        let stream = table
-            .table
-            .and_then(|table| table.latest_stream_arn)
-            .expect("a stream");
-        read_stream(&streams, &stream).await
+        let describe = self.dynamodb_client().describe_table();
+        let described = describe.table_name("outbox").send().await;
+        let table = described.expect("DynamoDB responds").table;
+        let stream = table.and_then(|table| table.latest_stream_arn);
+        read_stream(&streams, &stream.expect("a stream")).await
     }
 }
 
 async fn read_stream(streams: &aws_sdk_dynamodbstreams::Client, stream: &str) -> Vec<Value> {
-    let described = streams
-        .describe_stream()
-        .stream_arn(stream)
-        .send()
-        .await
-        .expect("an answer");
+    let describe = streams.describe_stream().stream_arn(stream).send();
+    let described = describe.await.expect("DynamoDB responds");
     let mut records = Vec::new();
     for shard in described
         .stream_description
@@ -524,13 +446,13 @@ async fn read_stream(streams: &aws_sdk_dynamodbstreams::Client, stream: &str) ->
             .stream_arn(stream)
             .set_shard_id(shard.shard_id)
             .shard_iterator_type(ShardIteratorType::TrimHorizon);
-        let iterator = iterator.send().await.expect("an answer").shard_iterator;
+        let iterator = iterator.send().await.expect("DynamoDB responds");
         let read = streams
             .get_records()
-            .set_shard_iterator(iterator)
+            .set_shard_iterator(iterator.shard_iterator)
             .send()
             .await
-            .expect("an answer");
+            .expect("DynamoDB responds");
         records.extend(read.records.unwrap_or_default().iter().map(lambda_record));
     }
     records
@@ -538,46 +460,9 @@ async fn read_stream(streams: &aws_sdk_dynamodbstreams::Client, stream: &str) ->
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        // A test that failed for another reason is not made harder to read.
+        // A test that already fails keeps its own message.
         if !std::thread::panicking() {
             self.secrets.assert_absent_from(&logs::captured());
         }
-    }
-}
-
-/// The link of a mail, taken apart as the page behind it would.
-#[derive(Debug, Clone)]
-pub struct Link {
-    /// All of it.
-    pub url: String,
-    /// The address in its fragment.
-    pub email: String,
-    /// The token in its fragment.
-    pub token: String,
-}
-
-impl Link {
-    /// The one link in the plain part of `mail`.
-    #[must_use]
-    pub fn read(mail: &StoredMail) -> Self {
-        Self::find(&mail.text).unwrap_or_else(|| panic!("a link in {}", mail.text))
-    }
-
-    /// The one link in the plain part of a mail; `None` where there is none.
-    #[must_use]
-    pub fn find(text: &str) -> Option<Self> {
-        let url = text
-            .lines()
-            .find(|line| line.starts_with("http") && line.contains('#'))?;
-        let parsed = Url::parse(url).expect("a valid link");
-        let values: HashMap<String, String> =
-            url::form_urlencoded::parse(parsed.fragment().unwrap_or_default().as_bytes())
-                .into_owned()
-                .collect();
-        Some(Self {
-            url: url.to_owned(),
-            email: values["email"].clone(),
-            token: values["token"].clone(),
-        })
     }
 }

@@ -1,4 +1,4 @@
-//! The operator's command, as a shell or a script runs it.
+//! Runs the operator's command as a shell or a script does.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,28 +14,27 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, app::other_dynamodb, lambda::binaries};
+use crate::{WAIT_TIMEOUT, builder::other_dynamodb, lambda::binaries};
 
-/// How a command ended.
+/// Result of a command.
 #[derive(Debug)]
-pub struct Ended {
-    /// Its exit code.
+pub struct CommandOutput {
+    /// Exit code.
     pub code: i32,
-    /// What it wrote to standard output.
+    /// Standard output.
     pub out: String,
-    /// What it wrote to standard error.
+    /// Standard error.
     pub err: String,
 }
 
-impl Ended {
-    /// Standard output as JSON.
+impl CommandOutput {
+    /// Returns standard output as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("JSON: {self:?}"))
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// Panics unless it failed with `code` and a sentence on standard error that has each of
-    /// `parts`.
+    /// Panics unless the command failed with `code` and standard error contains each of `parts`.
     pub fn assert_failed(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         for part in parts {
@@ -44,8 +43,8 @@ impl Ended {
     }
 }
 
-/// Starts `manage` with `args`, separated by spaces, with nothing in its environment but
-/// `environment`; it ends with the value.
+/// Starts the command with `args`, separated by spaces, and only `environment` as its environment.
+/// It ends when the value is dropped.
 #[must_use]
 pub fn start(args: &str, environment: &BTreeMap<String, String>) -> Child {
     Command::new(&binaries()["local"])
@@ -60,36 +59,39 @@ pub fn start(args: &str, environment: &BTreeMap<String, String>) -> Child {
         .expect("the binary starts")
 }
 
-/// Runs `manage` with `args` in `environment`, as [`start`] does, to its end, with `input` on standard input.
-pub async fn manage(args: &str, environment: &BTreeMap<String, String>, input: &str) -> Ended {
+/// Runs the command that [`start`] starts until it exits, with `input` on standard input.
+pub async fn manage(
+    args: &str,
+    environment: &BTreeMap<String, String>,
+    input: &str,
+) -> CommandOutput {
     let mut process = start(args, environment);
     let mut stdin = process.stdin.take().expect("a pipe");
     // A command that reads nothing may have ended already.
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
-    let output = timeout(PATIENCE, process.wait_with_output())
+    let output = timeout(WAIT_TIMEOUT, process.wait_with_output())
         .await
         .unwrap_or_else(|_| panic!("{args} is still running"))
-        .expect("it ran");
+        .expect("output");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text in UTF-8");
-    Ended {
+    CommandOutput {
         code: output.status.code().expect("an exit code"),
         out: text(output.stdout),
         err: text(output.stderr),
     }
 }
 
-/// `manage runserver` at work, on ports that were free. It ends with the value.
+/// A running `runserver` on free ports. It ends when the value is dropped.
 pub struct Runserver {
-    /// The process.
+    /// Its process.
     pub process: Child,
-    /// The addresses of its parts, by the names that it prints.
-    places: HashMap<String, String>,
+    /// URLs of its parts, by the names that it prints.
+    urls: HashMap<String, String>,
 }
 
 impl Runserver {
-    /// Starts it with the further `args`, as [`start`] does, on the DynamoDB of the tests, and
-    /// waits until it serves.
+    /// Starts it with additional `args` on the tests' DynamoDB and waits until it serves.
     pub async fn start(args: &str, environment: &BTreeMap<String, String>) -> Self {
         let ports = "--port 0 --dynamodb-port 0 --ses-port 0";
         let args = format!("runserver --log-level error {ports} {args}");
@@ -99,36 +101,36 @@ impl Runserver {
         let mut process = start(&args, &environment);
         let stdout = process.stdout.take().expect("a pipe");
         let mut lines = BufReader::new(stdout).lines();
-        let mut places = HashMap::new();
+        let mut urls = HashMap::new();
         while let Some(line) = lines.next_line().await.expect("text") {
             let mut words = line.split_whitespace().map(str::to_owned);
             if let (Some(name), Some(url)) = (words.next(), words.next()) {
-                places.entry(name).or_insert(url);
+                urls.entry(name).or_insert(url);
             }
             if line.contains("Ctrl-C") {
                 break;
             }
         }
-        // What it says further must not fill the pipe.
+        // Drain the pipe, or it would fill up and block the process.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { process, places }
+        Self { process, urls }
     }
 
-    /// Host and port of its API.
+    /// Returns host and port of its API.
     #[must_use]
     pub fn authority(&self) -> &str {
-        let url = self.places["API"].strip_prefix("http://").expect("HTTP");
+        let url = self.urls["API"].strip_prefix("http://").expect("HTTP");
         url.split('/').next().unwrap_or_default()
     }
 
-    /// A client of its DynamoDB.
+    /// Returns a client of its DynamoDB.
     #[must_use]
     pub fn dynamodb(&self) -> Client {
         let variable = |name: &str| {
             let value = match name {
                 "AWS_REGION" => "us-east-1",
                 "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "local",
-                "AWS_ENDPOINT_URL_DYNAMODB" => &self.places["DynamoDB"],
+                "AWS_ENDPOINT_URL_DYNAMODB" => &self.urls["DynamoDB"],
                 _ => return None,
             };
             Some(value.to_owned())

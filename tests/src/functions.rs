@@ -1,5 +1,5 @@
-//! The three functions in the test's own process, for what depends on the time: every call says
-//! what time it is.
+//! The three functions in the test's own process, for behaviour that depends on time: every call
+//! passes the current time.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -20,19 +20,22 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    http::{Answer, JSON},
+    http::{HttpResponse, JSON},
     lambda,
 };
 
-/// A time in tests. It lies ahead, so that nothing that is made then has expired for the clock
-/// of the machine.
+/// Returns the time `seconds` after noon of 1 January 2100. It is in the future, so nothing created
+/// then has expired by the machine's clock.
 #[must_use]
 pub fn at(seconds: i64) -> DateTime<Utc> {
     let noon = DateTime::from_timestamp(4_102_488_000, 0).expect("noon of 2100-01-01");
     noon + TimeDelta::seconds(seconds)
 }
 
-/// The functions, with the clients that their binaries would make.
+/// Source address of the requests whose client does not matter.
+const CLIENT: &str = "192.0.2.1";
+
+/// The functions, with the clients that their binaries would build.
 pub struct Functions {
     request: request::App,
     confirm: confirm::App,
@@ -40,15 +43,15 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// The functions as they start in this environment.
+    /// Builds the functions from `environment`.
     #[must_use]
     pub fn new(environment: &BTreeMap<String, String>) -> Self {
         Self::with(environment, |config| config)
     }
 
-    /// The same with all the time in the world for DynamoDB, for long runs beside other work.
+    /// Builds them without timeouts, for long runs on a busy machine.
     #[must_use]
-    pub fn patient(environment: &BTreeMap<String, String>) -> Self {
+    pub fn without_timeouts(environment: &BTreeMap<String, String>) -> Self {
         Self::with(environment, |config| {
             let config = config.into_builder();
             config.timeout_config(TimeoutConfig::disabled()).build()
@@ -75,42 +78,58 @@ impl Functions {
         }
     }
 
-    /// Asks for a mail from the address `client`.
-    pub async fn ask(&self, client: &str, email: &str, now: DateTime<Utc>) -> Answer {
+    /// Requests a reset email from one fixed client.
+    pub async fn request_reset(&self, email: &str, now: DateTime<Utc>) -> HttpResponse {
+        self.request_reset_from(CLIENT, email, now).await
+    }
+
+    /// Requests a reset email from the client with the address `client`.
+    pub async fn request_reset_from(
+        &self,
+        client: &str,
+        email: &str,
+        now: DateTime<Utc>,
+    ) -> HttpResponse {
         let request = post(client, &json!({ "email": email }));
-        answer(self.request.handle(request, now).await)
+        http_response(self.request.handle(request, now).await)
     }
 
     /// Sets a new password.
-    pub async fn confirm(&self, token: &str, password: &str, now: DateTime<Utc>) -> Answer {
+    pub async fn confirm(&self, token: &str, password: &str, now: DateTime<Utc>) -> HttpResponse {
         let request = post(
-            "192.0.2.1",
+            CLIENT,
             &json!({ "forgot_password_hash": token, "new_password": password }),
         );
         let mut rng = SysRng;
         let handled = self.confirm.handle(request, now, &mut rng);
-        answer(Box::pin(handled).await)
+        http_response(Box::pin(handled).await)
     }
 
-    /// Hands `records` to the mailer as one batch; the sequence numbers that it reports.
+    /// Delivers `records` to the mailer as one batch. Returns the sequence numbers that it reports
+    /// as failed.
     pub async fn deliver(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
-        self.deliver_until(records, now, None).await
+        self.deliver_with_half_time(records, now, None).await
     }
 
-    /// The same where half of the function's time is over from the beginning.
-    pub async fn deliver_late(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
-        self.deliver_until(records, now, Some(Instant::now())).await
+    /// Delivers `records` when half of the function's time has already passed.
+    pub async fn deliver_after_half_time(
+        &self,
+        records: &[Value],
+        now: DateTime<Utc>,
+    ) -> Vec<String> {
+        self.deliver_with_half_time(records, now, Some(Instant::now()))
+            .await
     }
 
-    /// Hands `event`, in which SES says what became of a mail, to the mailer.
-    pub async fn report(&self, event: &Value) -> Result<(), AwsError> {
+    /// Delivers `event`, a delivery outcome from SES, to the mailer.
+    pub async fn record_outcome(&self, event: &Value) -> Result<(), AwsError> {
         match mailer::Event::read(event.clone()) {
             Ok(mailer::Event::Ses(event)) => self.mailer.handle_ses_event(&event).await,
-            _ => panic!("an event of SES: {event}"),
+            _ => panic!("not an SES event: {event}"),
         }
     }
 
-    async fn deliver_until(
+    async fn deliver_with_half_time(
         &self,
         records: &[Value],
         now: DateTime<Utc>,
@@ -128,10 +147,10 @@ impl Functions {
     }
 }
 
-/// A record of the outbox's stream that owes `email` a mail of `kind`. Records of one `number`
-/// are the same event.
+/// Builds a stream record of the outbox that owes `email` an email of `kind`. Records with the same
+/// `number` are the same event.
 #[must_use]
-pub fn record(kind: &str, email: &str, number: u32) -> Value {
+pub fn stream_record(kind: &str, email: &str, number: u32) -> Value {
     json!({
         "eventName": "INSERT",
         "eventSource": "aws:dynamodb",
@@ -149,10 +168,10 @@ pub fn record(kind: &str, email: &str, number: u32) -> Value {
     })
 }
 
-/// An event in which SES says that the mail `event` to `email` has bounced for good.
+/// Builds the SES event of a permanent bounce of the email `event` to `email`.
 #[must_use]
-pub fn bounce(event: &EmailId, email: &str) -> Value {
-    let mut bounce = lambda::event("mailer-bounce.json");
+pub fn bounce_event(event: &EmailId, email: &str) -> Value {
+    let mut bounce = lambda::sample_event("mailer-bounce.json");
     let detail = &mut bounce["detail"];
     detail["mail"]["tags"]["mail"] = json!([event.as_str()]);
     detail["mail"]["destination"] = json!([email]);
@@ -160,7 +179,7 @@ pub fn bounce(event: &EmailId, email: &str) -> Value {
     bounce
 }
 
-/// The sequence number of a stream record.
+/// Returns the sequence number of a stream record.
 #[must_use]
 pub fn sequence_number(record: &Value) -> String {
     record["dynamodb"]["SequenceNumber"]
@@ -180,14 +199,14 @@ fn post(client: &str, body: &Value) -> lambda_http::Request {
         .with_request_context(RequestContext::ApiGatewayV2(context))
 }
 
-fn answer(response: Response<Body>) -> Answer {
+fn http_response(response: Response<Body>) -> HttpResponse {
     let (parts, body) = response.into_parts();
     let body = match body {
         Body::Text(text) => Bytes::from(text),
         Body::Binary(bytes) => Bytes::from(bytes),
         _ => Bytes::new(),
     };
-    Answer {
+    HttpResponse {
         status: parts.status,
         headers: parts.headers,
         body,

@@ -1,4 +1,4 @@
-//! A plain HTTP client: it sends what it is told, headers and all, and follows nothing.
+//! A plain HTTP client. It sends exactly the given headers and follows no redirects.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -6,40 +6,46 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
 
-/// The path of the first resource: a mail is asked for.
-pub const FORGOT: &str = "/core/user/forgot-password/";
-/// The path of the second: a new password is set.
-pub const CHANGE: &str = "/core/user/change-forgotten-password/";
-/// The content type of a problem (RFC 9457 §3).
-pub const PROBLEM: &str = "application/problem+json";
-/// The content types of the three formats, the last with the boundary `x`.
+/// Path of the resource that requests a reset email.
+pub const FORGOT_PASSWORD: &str = "/core/user/forgot-password/";
+/// Path of the resource that sets a new password.
+pub const CHANGE_PASSWORD: &str = "/core/user/change-forgotten-password/";
+/// Content type of a problem (RFC 9457 §3).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+/// Content type of JSON.
 pub const JSON: &str = "application/json";
-/// See [`JSON`].
+/// Content type of a form.
 pub const FORM: &str = "application/x-www-form-urlencoded";
-/// See [`JSON`].
+/// Content type of [`multipart`].
 pub const MULTIPART: &str = "multipart/form-data; boundary=x";
 
-/// What came back.
+/// An HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
+pub struct HttpResponse {
+    /// Status.
     pub status: StatusCode,
-    /// The headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body.
     pub body: Bytes,
 }
 
-impl Answer {
-    /// The body as JSON.
+impl HttpResponse {
+    /// Returns the body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("an answer in JSON: {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The status and the problem's code, or an empty one.
+    /// Returns the body as text.
     #[must_use]
-    pub fn outcome(&self) -> (u16, String) {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).expect("a body in UTF-8")
+    }
+
+    /// Returns the status and the problem's code, which is empty if there is none.
+    #[must_use]
+    pub fn status_and_code(&self) -> (u16, String) {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         (
             self.status.as_u16(),
@@ -47,7 +53,7 @@ impl Answer {
         )
     }
 
-    /// The header `name`.
+    /// Returns the header `name`.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
@@ -55,27 +61,31 @@ impl Answer {
             .map(|value| value.to_str().expect("a header in ASCII"))
     }
 
-    /// The answer without the one header that tells the time.
+    /// Removes the `Date` header, so that two responses can be compared.
     #[must_use]
     pub fn without_date(mut self) -> Self {
         self.headers.remove(header::DATE);
         self
     }
 
-    /// Panics where it is not `200 {"worked": true}`.
+    /// Panics unless the response is `200 {"worked": true}`.
     pub fn assert_worked(&self) {
         assert_eq!(self.status, StatusCode::OK, "{self:?}");
         assert_eq!(self.json(), serde_json::json!({ "worked": true }));
     }
 
-    /// Panics where it is not a problem with this status and code.
+    /// Panics unless the response is a problem with this status and code.
     pub fn assert_problem(&self, status: u16, code: &str) {
-        assert_eq!(self.outcome(), (status, code.to_owned()), "{self:?}");
-        assert_eq!(self.header("content-type"), Some(PROBLEM));
+        assert_eq!(
+            self.status_and_code(),
+            (status, code.to_owned()),
+            "{self:?}"
+        );
+        assert_eq!(self.header("content-type"), Some(PROBLEM_JSON));
     }
 
-    /// Panics where a header that every answer has is missing, or where there is a cookie.
-    pub fn assert_secured(&self) {
+    /// Panics if a header that every response must have is missing, or if there is a cookie.
+    pub fn assert_security_headers(&self) {
         for (name, value) in [
             ("cache-control", "no-store"),
             ("referrer-policy", "no-referrer"),
@@ -91,13 +101,13 @@ impl Answer {
     }
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request on its own connection.
 pub async fn send(
     method: Method,
     url: &str,
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
-) -> Answer {
+) -> HttpResponse {
     let mut request = Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -109,17 +119,17 @@ pub async fn send(
     let (parts, body) = client
         .request(request)
         .await
-        .expect("an answer")
+        .expect("a response")
         .into_parts();
-    let body = body.collect().await.expect("a whole answer").to_bytes();
-    Answer {
+    let body = body.collect().await.expect("a complete body").to_bytes();
+    HttpResponse {
         status: parts.status,
         headers: parts.headers,
         body,
     }
 }
 
-/// A body of `multipart/form-data` with the boundary `x`.
+/// Builds a `multipart/form-data` body with the boundary `x`.
 #[must_use]
 pub fn multipart(fields: &[(&str, &str)]) -> String {
     let part = |(name, value): &(&str, &str)| {
@@ -128,7 +138,7 @@ pub fn multipart(fields: &[(&str, &str)]) -> String {
     fields.iter().map(part).collect::<String>() + "--x--\r\n"
 }
 
-/// A body of `application/x-www-form-urlencoded`.
+/// Builds an `application/x-www-form-urlencoded` body.
 #[must_use]
 pub fn form(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new())

@@ -1,4 +1,4 @@
-//! The functions as Lambda runs them: their binaries against a Runtime API.
+//! Runs the functions as Lambda does: their binaries against a Runtime API.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,9 +19,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, logs};
+use crate::{WAIT_TIMEOUT, logs};
 
-/// The timeout of the functions, as the template has it.
+/// Timeout of the functions, as in the template.
 pub const FUNCTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The outcome of an invocation: the response, or the error that the function reported.
@@ -31,7 +31,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A function's process. It ends with the value.
+/// A function's process. It ends when the value is dropped.
 pub struct Function {
     api: RuntimeApi,
     output: Arc<Mutex<Vec<u8>>>,
@@ -39,8 +39,8 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts the binary of the package `name` with nothing in its environment but `environment`
-    /// and what Lambda sets. It logs at the most verbose level.
+    /// Starts the binary of the package `name` with only `environment` and the variables that
+    /// Lambda sets. It logs at the most verbose level.
     #[must_use]
     pub fn start(name: &str, environment: &BTreeMap<String, String>) -> Self {
         let api = RuntimeApi::start(FUNCTION_TIMEOUT);
@@ -48,14 +48,8 @@ impl Function {
             .spawn()
             .expect("the binary starts");
         let output = Arc::default();
-        collect(
-            process.stdout.take().expect("it is piped"),
-            Arc::clone(&output),
-        );
-        collect(
-            process.stderr.take().expect("it is piped"),
-            Arc::clone(&output),
-        );
+        collect(process.stdout.take().expect("a pipe"), Arc::clone(&output));
+        collect(process.stderr.take().expect("a pipe"), Arc::clone(&output));
         Self {
             api,
             output,
@@ -66,7 +60,7 @@ impl Function {
     /// Invokes the function with `event` and waits for the outcome.
     pub async fn invoke(&self, event: &Value) -> Outcome {
         let invocation = self.api.invoke(Bytes::from(event.to_string()));
-        let Ok(outcome) = timeout(PATIENCE, invocation).await else {
+        let Ok(outcome) = timeout(WAIT_TIMEOUT, invocation).await else {
             panic!("no response; the function wrote: {}", self.logs());
         };
         match outcome.result {
@@ -77,27 +71,27 @@ impl Function {
         }
     }
 
-    /// Ends the process at once, as a machine that fails would.
+    /// Kills the process, as a failing machine would.
     pub async fn kill(mut self) {
         self.process.kill().await.expect("it was running");
     }
 
-    /// All that the function has written to standard output and standard error.
+    /// Returns what the function has written to standard output and standard error.
     #[must_use]
     pub fn logs(&self) -> String {
         String::from_utf8_lossy(&lock(&self.output)).into_owned()
     }
 }
 
-/// Starts the binary of the package `name` and waits for its end; how it ended, and what it
-/// wrote to standard error.
+/// Runs the binary of the package `name` until it exits. Returns its exit status and what it wrote
+/// to standard error.
 pub async fn run_to_end(
     name: &str,
     environment: &BTreeMap<String, String>,
 ) -> (ExitStatus, String) {
     let api = RuntimeApi::start(FUNCTION_TIMEOUT);
     let ended = command(name, environment, api.address()).output();
-    let output = timeout(PATIENCE, ended)
+    let output = timeout(WAIT_TIMEOUT, ended)
         .await
         .unwrap_or_else(|_| panic!("{name} is still running"));
     let output = output.expect("the binary starts");
@@ -139,13 +133,13 @@ fn collect(mut stream: impl AsyncRead + Unpin + Send + 'static, into: Arc<Mutex<
         let mut buffer = [0; 8192];
         while let Ok(read @ 1..) = stream.read(&mut buffer).await {
             lock(&into).extend_from_slice(&buffer[..read]);
-            logs::keep(&buffer[..read]);
+            logs::append(&buffer[..read]);
         }
     });
 }
 
-/// The binaries by package, built with the first use. `cargo test` builds the
-/// binaries of a package for its own tests alone.
+/// Returns the binaries by package and builds them on first use: `cargo test` builds the binaries of
+/// a package for its own tests only.
 pub(crate) fn binaries() -> &'static HashMap<String, PathBuf> {
     static BINARIES: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     BINARIES.get_or_init(build)
@@ -154,8 +148,8 @@ pub(crate) fn binaries() -> &'static HashMap<String, PathBuf> {
 fn build() -> HashMap<String, PathBuf> {
     let (target, is_release) = target();
     let mut cargo = Cargo::new(env!("CARGO"));
-    // With `tests` among the packages their dependencies have the features that they have in
-    // this test, and nothing is compiled anew.
+    // With `tests` among the packages, dependencies have the same features as in this test, so
+    // nothing is compiled again.
     cargo.args([
         "build",
         "--offline",
@@ -178,7 +172,7 @@ fn build() -> HashMap<String, PathBuf> {
     if is_release {
         cargo.arg("--release");
     }
-    // What cargo says to a test about its package would make build scripts run again.
+    // The variables that cargo sets for a test would make build scripts run again.
     for (name, _) in env::vars()
         .filter(|(name, _)| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
     {
@@ -196,15 +190,16 @@ fn build() -> HashMap<String, PathBuf> {
         .collect()
 }
 
-/// The target folder and profile of the running test: `target/debug/deps/lambda-…`.
+/// Returns the target directory of the running test, `target/debug/deps/e2e-…`, and whether its
+/// profile is `release`.
 fn target() -> (PathBuf, bool) {
     let test = env::current_exe().expect("a path");
     let profile = test
         .parent()
         .and_then(Path::parent)
-        .expect("a folder of a profile");
+        .expect("a profile directory");
     (
-        profile.parent().expect("a target folder").to_owned(),
+        profile.parent().expect("a target directory").to_owned(),
         profile.ends_with("release"),
     )
 }
@@ -218,9 +213,9 @@ fn executable(message: &str) -> Option<(String, PathBuf)> {
     ))
 }
 
-/// The sample event `name` of `events/`.
+/// Reads the sample event `name` from `events/`.
 #[must_use]
-pub fn event(name: &str) -> Value {
+pub fn sample_event(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../events")
         .join(name);
@@ -229,7 +224,7 @@ pub fn event(name: &str) -> Value {
     serde_json::from_str(&text).expect("an event in JSON")
 }
 
-/// `event`, a sample event for `confirm`, with `token` instead of the placeholder.
+/// Replaces the placeholder in a sample event for `confirm` with `token`.
 #[must_use]
 pub fn with_token(mut event: Value, token: &str) -> Value {
     let body = event["body"].as_str().expect("a body in plain text");
@@ -238,5 +233,5 @@ pub fn with_token(mut event: Value, token: &str) -> Value {
     event
 }
 
-/// What the sample events for `confirm` hold where the token belongs.
+/// Placeholder for the token in the sample events for `confirm`.
 pub const TOKEN_PLACEHOLDER: &str = "PASTE-THE-TOKEN-FROM-THE-MAIL-HERE-00000000";

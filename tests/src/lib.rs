@@ -1,48 +1,48 @@
-//! The kit of the end-to-end tests.
+//! Kit for the end-to-end tests.
 //!
-//! Everything in it speaks a real protocol: HTTP to the API, DynamoDB's and SES's to what the
-//! functions call, Lambda's Runtime API to their binaries. A test reads like the story that it
-//! tells: somebody asks for a mail, takes the link out of it, sets a new password.
+//! Everything here speaks a real protocol: HTTP to the API, DynamoDB's and SES's to the services
+//! that the functions call, Lambda's Runtime API to the functions' binaries.
 
 pub mod app;
+pub mod builder;
 pub mod command;
+pub mod existing_table;
 pub mod functions;
 pub mod http;
+pub mod invocation;
 pub mod lambda;
+pub mod link;
 pub mod logs;
-pub mod own;
+pub mod proxy;
 pub mod recipe;
-pub mod step;
-pub mod wire;
 
 use std::{
     future::Future,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How long something asynchronous may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+/// Time after which a test stops waiting and fails.
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What `story` returns, told again where the client's window of `seconds` ended meanwhile: what
-/// runs by the clock of the machine may meet midnight.
-pub async fn within_one_window<T>(seconds: u64, mut story: impl AsyncFnMut() -> T) -> T {
+/// Runs `story` within one window of the client limit and returns its result. If a window of
+/// `seconds` ends meanwhile, as at midnight, it runs again.
+pub async fn within_one_rate_window<T>(seconds: u64, mut story: impl AsyncFnMut() -> T) -> T {
     let window = || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.expect("after 1970").as_secs() / seconds
     };
     loop {
         let start = window();
-        let told = story().await;
+        let result = story().await;
         if window() == start {
-            return told;
+            return result;
         }
     }
 }
 
-/// What `look` finds, as soon as it finds something; panics with `what` where it never does.
-pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+/// Polls `look` until it returns a value. Panics with `what` after [`WAIT_TIMEOUT`].
+pub async fn wait_for<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
@@ -51,7 +51,7 @@ where
         if let Some(found) = look().await {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
-        tokio::time::sleep(LOOK).await;
+        assert!(start.elapsed() < WAIT_TIMEOUT, "timed out: {what}");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -1,10 +1,10 @@
-//! Everything that the functions and `manage` log at the most verbose level, in a test's own
-//! process and in those that it starts, and the search for secrets in it.
+//! Captures what the functions and `manage` log at the most verbose level, in the test's process
+//! and in the processes that it starts, and searches it for secrets.
 
 use std::{
     collections::BTreeSet,
     io::{self, Write},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use aws::log::events_up_to;
@@ -14,7 +14,12 @@ use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// Starts to collect, as the functions do it but for the level; once in a process.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts to capture the process's log lines, in the functions' own format. Further calls do
+/// nothing.
 pub fn capture() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
@@ -29,38 +34,34 @@ pub fn capture() {
     });
 }
 
-/// All that was logged so far.
+/// Returns everything logged so far.
 #[must_use]
 pub fn captured() -> String {
     captured_since(0)
 }
 
-/// Length of the log so far, in bytes, for [`captured_since`].
+/// Returns the length of the log so far, in bytes, for [`captured_since`].
 #[must_use]
 pub fn mark() -> usize {
-    LINES.lock().unwrap_or_else(PoisonError::into_inner).len()
+    lock(&LINES).len()
 }
 
 /// Returns everything logged since `mark`.
 #[must_use]
 pub fn captured_since(mark: usize) -> String {
-    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    String::from_utf8_lossy(&lines[mark..]).into_owned()
+    String::from_utf8_lossy(&lock(&LINES)[mark..]).into_owned()
 }
 
-/// Adds what a process has written to what was logged.
-pub fn keep(bytes: &[u8]) {
-    LINES
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .extend_from_slice(bytes);
+/// Adds the output of another process to the log.
+pub fn append(bytes: &[u8]) {
+    lock(&LINES).extend_from_slice(bytes);
 }
 
 struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        keep(bytes);
+        append(bytes);
         Ok(bytes.len())
     }
 
@@ -69,33 +70,30 @@ impl Write for Lines {
     }
 }
 
-/// What must not be in any log: addresses, tokens, passwords.
+/// Addresses, tokens and passwords that no log line may contain.
 #[derive(Debug, Default)]
 pub struct Secrets(Mutex<BTreeSet<String>>);
 
-/// Texts under this length are found in ordinary words.
+/// Shorter texts occur in ordinary words.
 const MIN_CHARS: usize = 8;
 
 impl Secrets {
-    /// Adds one.
+    /// Adds a secret.
     pub fn add(&self, secret: &str) {
         let secret = secret.trim();
         if secret.chars().count() >= MIN_CHARS {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(secret.to_owned());
+            lock(&self.0).insert(secret.to_owned());
         }
     }
 
-    /// Panics where `logs` hold one, in any of the forms in which it could be written.
+    /// Panics if `logs` contain a secret in any of its [`forms`].
     pub fn assert_absent_from(&self, logs: &str) {
-        for secret in &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        for secret in &*lock(&self.0) {
             for form in forms(secret) {
                 let line = logs.lines().find(|line| line.contains(&form));
                 assert!(
                     line.is_none(),
-                    "a log line holds {secret:?}: {}",
+                    "a log line contains {secret:?}: {}",
                     line.unwrap_or_default()
                 );
             }
@@ -103,8 +101,8 @@ impl Secrets {
     }
 }
 
-/// A text as it is, in JSON, in a URL, in base64, and as the list of bytes that Rust's Debug
-/// makes of it.
+/// Returns `secret` as it is, in JSON, in a URL, in base64, and as the list of bytes that Rust's
+/// `Debug` prints.
 fn forms(secret: &str) -> [String; 5] {
     let json = serde_json::json!(secret).to_string();
     let bytes: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();

@@ -34,9 +34,9 @@ use rand::{TryRng, rngs::SysRng};
 use rules::{address::EmailAddress, environment::Environment};
 use serde_json::{Value, json};
 use tests::{
-    app::other_dynamodb,
+    builder::other_dynamodb,
     command::Runserver,
-    http::{self, FORGOT, JSON},
+    http::{self, FORGOT_PASSWORD, JSON},
     lambda::{self, Function},
 };
 use tokio::{
@@ -63,7 +63,7 @@ const MAX_T: f64 = 4.5;
 const MAX_AUC_DISTANCE: f64 = 0.01;
 
 /// Time limit for the emails that are still due at the end.
-const PATIENCE: Duration = Duration::from_mins(5);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(5);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -106,7 +106,7 @@ async fn runtime_api(each: usize) -> Samples {
     let function = Function::start("request", &environment);
     let mut pump = pin!(start_pump(&services, &environment).await.run());
     let send = async |email: &str| {
-        let mut event = lambda::event("request.json");
+        let mut event = lambda::sample_event("request.json");
         event["body"] = json!(json!({ "email": email }).to_string());
         let start = Instant::now();
         let response = function.invoke(&event).await.expect("a response");
@@ -145,7 +145,7 @@ async fn naive(each: usize) -> Samples {
     let users = Users::new(services.dynamodb().clone(), services.tables().users.clone());
     let state = Arc::new((users, services.ses_url()));
     let router = Router::new()
-        .route(FORGOT, post(respond_naively))
+        .route(FORGOT_PASSWORD, post(respond_naively))
         .with_state(state);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let authority = listener.local_addr().expect("an address").to_string();
@@ -343,7 +343,7 @@ async fn over_http(population: &Population, each: usize, authority: &str) -> Sam
 fn request(authority: &str, email: &str, connection: &str) -> String {
     let body = json!({ "email": email }).to_string();
     format!(
-        "POST {FORGOT} HTTP/1.1\r\nhost: {authority}\r\nconnection: {connection}\r\n\
+        "POST {FORGOT_PASSWORD} HTTP/1.1\r\nhost: {authority}\r\nconnection: {connection}\r\n\
          content-type: {JSON}\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -400,7 +400,7 @@ async fn assert_emailed(dynamodb: &DynamoDb, population: &Population, each: usiz
             return;
         }
         assert!(
-            start.elapsed() < PATIENCE,
+            start.elapsed() < WAIT_TIMEOUT,
             "{due} emails due, sent: {sent:?}"
         );
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tests::{
     app::GOOD_PASSWORD,
     command::Runserver,
-    http::{self, CHANGE, FORGOT, JSON},
+    http::{self, CHANGE_PASSWORD, FORGOT_PASSWORD, JSON},
 };
 use tokio::{
     net::TcpListener,
@@ -42,7 +42,7 @@ const PER_ACCOUNT: u32 = 9;
 /// Limit of the memory at the end, relative to a fifth into the run.
 const MAX_GROWTH: f64 = 1.2;
 /// Time limit for the emails that are still due at the end.
-const PATIENCE: Duration = Duration::from_mins(20);
+const WAIT_TIMEOUT: Duration = Duration::from_mins(20);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -166,12 +166,22 @@ async fn generate(load: &Arc<Load>, server: &Runserver, count: u32, rate: u32) -
         } else {
             let random = SysRng.try_next_u32().expect("random bits");
             let body = json!({ "email": address(random % accounts) });
-            spawn(load, "request", format!("{api}{FORGOT}"), body.to_string());
+            spawn(
+                load,
+                "request",
+                format!("{api}{FORGOT_PASSWORD}"),
+                body.to_string(),
+            );
         }
         let link = (number % CONFIRM == 0).then(|| next_link(load)).flatten();
         if let Some(token) = link {
             let body = json!({ "forgot_password_hash": token, "new_password": GOOD_PASSWORD });
-            spawn(load, "confirm", format!("{api}{CHANGE}"), body.to_string());
+            spawn(
+                load,
+                "confirm",
+                format!("{api}{CHANGE_PASSWORD}"),
+                body.to_string(),
+            );
         }
     }
     sizes
@@ -191,11 +201,11 @@ fn next_link(load: &Load) -> Option<String> {
 /// Builds a request that must be refused.
 fn hostile(number: u32) -> (&'static str, String) {
     match number % 5 {
-        0 => (FORGOT, "[".repeat(16_000)),
-        1 => (FORGOT, "x".repeat(100_000)),
-        2 => (FORGOT, json!({ "email": ["a@example.com", "b@example.com"] }).to_string()),
-        3 => (CHANGE, json!({ "forgot_password_hash": "0", "new_password": "x" }).to_string()),
-        _ => (CHANGE, json!({ "forgot_password_hash": "A".repeat(43), "new_password": "4@8({[<36".repeat(28) }).to_string()),
+        0 => (FORGOT_PASSWORD, "[".repeat(16_000)),
+        1 => (FORGOT_PASSWORD, "x".repeat(100_000)),
+        2 => (FORGOT_PASSWORD, json!({ "email": ["a@example.com", "b@example.com"] }).to_string()),
+        3 => (CHANGE_PASSWORD, json!({ "forgot_password_hash": "0", "new_password": "x" }).to_string()),
+        _ => (CHANGE_PASSWORD, json!({ "forgot_password_hash": "A".repeat(43), "new_password": "4@8({[<36".repeat(28) }).to_string()),
     }
 }
 
@@ -234,7 +244,7 @@ async fn settle(load: &Load, count: u32) -> bool {
             all.map(|(_, count)| count).sum::<u64>() == u64::from(count)
                 && (counts.links, counts.notices) == (accepted("request"), accepted("confirm"))
         };
-        if is_done || start.elapsed() > PATIENCE {
+        if is_done || start.elapsed() > WAIT_TIMEOUT {
             return is_done;
         }
         sleep(Duration::from_secs(1)).await;

@@ -24,7 +24,7 @@ use rand::rngs::SysRng;
 use rules::token::ResetToken;
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
-    functions::{at, record},
+    functions::{at, stream_record},
 };
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
@@ -92,10 +92,16 @@ impl System {
     /// Creates a system with `size` users, each with a link.
     async fn fill(size: u32) -> Self {
         let start = Instant::now();
-        let builder = TestApp::builder().with_cheap_hashes().without_budget();
-        let app = builder.by_hand().user(user(&address(0))).start().await;
+        let builder = TestApp::builder()
+            .with_cheap_hashes()
+            .without_email_budget();
+        let app = builder
+            .manual_delivery()
+            .user(user(&address(0)))
+            .start()
+            .await;
         let expires_at = at(0) + TimeDelta::hours(24);
-        app.plant(&address(0), at(0), expires_at).await;
+        app.put_token(&address(0), at(0), expires_at).await;
         let [user_row, token_row] = [row(&app, "users").await, row(&app, "tokens").await];
         let users = (1..size).map(|number| with_email(&user_row, number));
         put_all(&app, "users", users).await;
@@ -107,7 +113,7 @@ impl System {
             row
         });
         put_all(&app, "tokens", links).await;
-        app.dynamodb.meter();
+        app.dynamodb.report_capacity();
         println!(
             "{size} users filled in {:.0} s",
             start.elapsed().as_secs_f64()
@@ -134,20 +140,33 @@ impl System {
         let now = at(i64::from(number));
         let start = Instant::now();
         match step {
-            "request" => app.functions.ask(&client, email, now).await.assert_worked(),
-            "email" => deliver(app, &record("reset_requested", email, 2 * number + 1), now).await,
+            "request" => app
+                .functions
+                .request_reset_from(&client, email, now)
+                .await
+                .assert_worked(),
+            "email" => {
+                let record = stream_record("reset_requested", email, 2 * number + 1);
+                deliver(app, &record, now).await;
+            }
             "new password" => {
                 let response = app.functions.confirm(&self.token, GOOD_PASSWORD, now).await;
                 response.assert_worked();
             }
-            _ => deliver(app, &record("password_changed", email, 2 * number + 2), now).await,
+            _ => {
+                let record = stream_record("password_changed", email, 2 * number + 2);
+                deliver(app, &record, now).await;
+            }
         }
         let millis = start.elapsed().as_secs_f64() * 1e3;
         if step == "email" {
-            let emails = app.mails_to(email);
+            let emails = app.emails_to(email);
             self.token = app.link_in(emails.last().expect("an email")).token;
         }
-        let (calls, units) = (app.dynamodb.take_targets(), app.dynamodb.take_units());
+        let (calls, units) = (
+            app.dynamodb.take_operations(),
+            app.dynamodb.take_capacity_units(),
+        );
         assert_eq!(calls.len(), units.len(), "units for every call");
         (millis, calls.into_iter().zip(units).collect())
     }
@@ -200,7 +219,10 @@ async fn put_all(app: &TestApp, table: &str, rows: impl Iterator<Item = Row>) {
         (!batch.is_empty()).then_some(batch)
     });
     let batches = stream::iter(batches).map(|batch| {
-        let call = app.direct().batch_write_item().request_items(table, batch);
+        let call = app
+            .dynamodb_client()
+            .batch_write_item()
+            .request_items(table, batch);
         call.send()
     });
     let written = batches

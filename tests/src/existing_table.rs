@@ -1,4 +1,4 @@
-//! Users tables that an application may have had before this service came.
+//! Users tables that an application already had before it adopted the service.
 
 use std::collections::HashMap;
 
@@ -11,22 +11,23 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use crate::app::{Builder, TestApp};
+use crate::{app::TestApp, builder::Builder};
 
-/// A row.
+/// A row of a table.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Its name.
+/// Name of the table.
 pub const TABLE: &str = "people";
-/// The settings that describe it. The names are reserved words of DynamoDB's expressions, and one has a dot in it.
-const ATTRIBUTES: [(&str, &str); 4] = [
+/// Settings that describe the table. The attribute names are reserved words in DynamoDB
+/// expressions, and one contains a dot.
+const SETTINGS: [(&str, &str); 4] = [
     ("USERS_TABLE", TABLE),
     ("USERS_EMAIL_ATTRIBUTE", "user.name"),
     ("USERS_PASSWORD_ATTRIBUTE", "hash"),
     ("USERS_ACTIVE_ATTRIBUTE", "status"),
 ];
 
-/// A string.
+/// Builds a string attribute.
 #[must_use]
 pub fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
@@ -39,7 +40,7 @@ fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
         .collect()
 }
 
-fn strings<const N: usize>(
+fn with_string_attributes<const N: usize>(
     table: CreateTableFluentBuilder,
     names: [&str; N],
 ) -> CreateTableFluentBuilder {
@@ -56,9 +57,9 @@ fn key(name: &str, kind: KeyType) -> KeySchemaElement {
     key.key_type(kind).build().expect("complete")
 }
 
-fn keyed_by_address(client: &Client) -> CreateTableFluentBuilder {
+fn keyed_by_email(client: &Client) -> CreateTableFluentBuilder {
     let table = client.create_table().table_name(TABLE);
-    strings(table, ["user.name"]).key_schema(key("user.name", KeyType::Hash))
+    with_string_attributes(table, ["user.name"]).key_schema(key("user.name", KeyType::Hash))
 }
 
 fn with_index(client: &Client) -> CreateTableFluentBuilder {
@@ -67,7 +68,7 @@ fn with_index(client: &Client) -> CreateTableFluentBuilder {
         .index_name("by-address")
         .key_schema(key("user.name", KeyType::Hash))
         .projection(keys_only.build());
-    strings(
+    with_string_attributes(
         client.create_table().table_name(TABLE),
         ["pk", "sk", "user.name"],
     )
@@ -76,50 +77,52 @@ fn with_index(client: &Client) -> CreateTableFluentBuilder {
     .global_secondary_indexes(index.build().expect("complete"))
 }
 
-/// A kind of table that an application may have.
+/// Kinds of table that an application may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Own {
-    /// Its key is the address.
-    Keyed,
-    /// It has a key of two other attributes, and an index.
+pub enum ExistingTable {
+    /// The key is the email address.
+    KeyedByEmail,
+    /// The key consists of two other attributes; an index finds users by address.
     Indexed,
 }
 
-/// Both.
-pub const BOTH: [Own; 2] = [Own::Keyed, Own::Indexed];
+impl ExistingTable {
+    /// All kinds.
+    pub const ALL: [Self; 2] = [Self::KeyedByEmail, Self::Indexed];
 
-impl Own {
-    /// A system on such a table.
+    /// Returns a builder of a system with such a table.
     #[must_use]
     pub fn builder(self) -> Builder {
-        let builder = TestApp::builder().with_cheap_hashes().without_budget();
-        let builder = ATTRIBUTES
+        let builder = TestApp::builder()
+            .with_cheap_hashes()
+            .without_email_budget();
+        let builder = SETTINGS
             .iter()
             .fold(builder, |builder, (name, value)| builder.set(name, value));
         match self {
-            Self::Keyed => builder,
+            Self::KeyedByEmail => builder,
             Self::Indexed => builder.set("USERS_EMAIL_INDEX", "by-address"),
         }
-        .own_users_table(self)
+        .existing_users_table(self)
     }
 
-    pub(crate) fn table(self, client: &Client) -> CreateTableFluentBuilder {
+    pub(crate) fn create_table(self, client: &Client) -> CreateTableFluentBuilder {
         match self {
-            Self::Keyed => keyed_by_address(client),
+            Self::KeyedByEmail => keyed_by_email(client),
             Self::Indexed => with_index(client),
         }
     }
 
-    /// The primary key of a row.
+    /// Returns a row's primary key.
     #[must_use]
     pub fn key(self, id: &str, address: &str) -> Item {
         match self {
-            Self::Keyed => item([("user.name", text(address))]),
+            Self::KeyedByEmail => item([("user.name", text(address))]),
             Self::Indexed => item([("pk", text(id)), ("sk", text("PROFILE"))]),
         }
     }
 
-    /// Puts the row of a user with the further `attributes`.
+    /// Puts a user's row with additional `attributes`.
     pub async fn add<const N: usize>(
         self,
         app: &TestApp,
@@ -134,21 +137,21 @@ impl Own {
         app.put(TABLE, row).await;
     }
 
-    /// The user's row.
+    /// Returns the user's row.
     pub async fn row(self, app: &TestApp, id: &str, address: &str) -> Option<Item> {
-        let get = app.direct().get_item().table_name(TABLE);
+        let get = app.dynamodb_client().get_item().table_name(TABLE);
         let get = get.set_key(Some(self.key(id, address)));
         get.consistent_read(true)
             .send()
             .await
-            .expect("an answer")
+            .expect("a response")
             .item
     }
 
     /// Deletes the user's row.
     pub async fn delete(self, app: &TestApp, id: &str, address: &str) {
-        let delete = app.direct().delete_item().table_name(TABLE);
+        let delete = app.dynamodb_client().delete_item().table_name(TABLE);
         let delete = delete.set_key(Some(self.key(id, address)));
-        delete.send().await.expect("an answer");
+        delete.send().await.expect("a response");
     }
 }

@@ -1,5 +1,4 @@
-//! A proxy in front of DynamoDB or SES: it counts the calls, and breaks those that it is told
-//! to.
+//! A proxy in front of DynamoDB or SES. It records calls and can disturb them.
 
 use std::{
     fmt,
@@ -22,52 +21,52 @@ use hyper_util::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify, task::AbortHandle};
 
-/// The call that sends a mail.
+/// The call that sends an email.
 pub const SEND_EMAIL: &str = "POST /v2/email/outbound-emails";
-/// Calls of whoever reads the outbox's stream, which on AWS is Lambda and not a function.
+/// Reads of the outbox's stream, which on AWS are not made by a function. They are not recorded.
 const STREAM_READS: [&str; 3] = ["DescribeStream", "GetShardIterator", "GetRecords"];
 
-/// One call that came by.
+/// A recorded call.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The operation of `X-Amz-Target`; method and path where there is no such header.
-    pub target: String,
-    /// What was sent, where it is JSON.
+    /// Operation in `X-Amz-Target`, or method and path if there is no such header.
+    pub operation: String,
+    /// Body, if it is JSON.
     pub body: Value,
 }
 
-/// What becomes of a call.
+/// What the proxy does with a call.
 #[derive(Debug, Clone)]
-pub enum Fate {
-    /// It goes through.
+pub enum Action {
+    /// Forwards it.
     Pass,
-    /// This is the answer, and nobody else hears of the call.
-    Answer(Response<Bytes>),
-    /// It goes through, and its answer is lost.
-    Lose,
-    /// It goes through, and this is the body of its answer.
-    Garble(&'static str),
-    /// It goes through after a while, even where the caller has given up by then.
+    /// Responds without forwarding it.
+    Respond(Response<Bytes>),
+    /// Forwards it and drops the response.
+    LoseResponse,
+    /// Forwards it and replaces the body of the response.
+    GarbleResponse(&'static str),
+    /// Forwards it after a delay, even if the caller has given up by then.
     Delay(Duration),
-    /// It goes through once the test says so.
+    /// Forwards it when the test notifies.
     Hold(Arc<Notify>),
-    /// The connection ends before anything goes through.
+    /// Closes the connection without forwarding it.
     Cut,
-    /// It comes as far as this, of which the test is told, and no answer ever comes.
-    Hang(Moment, Arc<Notify>),
+    /// Notifies the test at this point and never responds.
+    Hang(HangPoint, Arc<Notify>),
 }
 
-/// How far a call comes that hangs.
+/// When a hanging call stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    /// Nobody else has heard of it.
-    Before,
-    /// What it asked for is done.
-    After,
+pub enum HangPoint {
+    /// Before it is forwarded.
+    BeforeForwarding,
+    /// After it is forwarded and has taken effect.
+    AfterForwarding,
 }
 
-impl Fate {
-    /// An error as the services write it.
+impl Action {
+    /// Responds with an error in the services' format.
     #[must_use]
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         Self::error_with(
@@ -77,19 +76,19 @@ impl Fate {
         )
     }
 
-    /// An error with other members in its body.
+    /// Responds with an error that has other members in its body.
     #[must_use]
     pub fn error_with(status: u16, code: &str, mut body: Value) -> Self {
         body["__type"] = json!(code);
-        let answer = Response::builder()
+        let response = Response::builder()
             .status(status)
             .header("content-type", "application/json")
             .header("x-amzn-errortype", code)
             .body(Bytes::from(body.to_string()));
-        Self::Answer(answer.expect("a valid answer"))
+        Self::Respond(response.expect("a valid response"))
     }
 
-    /// A transaction that was cancelled, with the reason for each of its items.
+    /// Responds that a transaction was cancelled, with a reason for each item.
     #[must_use]
     pub fn cancelled(reasons: &[&str]) -> Self {
         let reasons: Vec<Value> = reasons.iter().map(|code| json!({ "Code": code })).collect();
@@ -104,11 +103,11 @@ impl Fate {
     }
 }
 
-type Rule = Box<dyn FnMut(&Call) -> Fate + Send>;
+type Rule = Box<dyn FnMut(&Call) -> Action + Send>;
 
-/// A proxy on a port of its own.
+/// A proxy on its own port.
 #[derive(Clone)]
-pub struct Wire {
+pub struct Proxy {
     address: SocketAddr,
     state: Arc<State>,
 }
@@ -118,14 +117,15 @@ struct State {
     client: Client<HttpConnector, Full<Bytes>>,
     calls: Mutex<Vec<Call>>,
     rule: Mutex<Rule>,
-    /// Each call that was delayed so far.
+    /// Every call delayed so far.
     delayed: Mutex<Vec<AbortHandle>>,
     is_metered: AtomicBool,
     units: Mutex<Vec<f64>>,
 }
 
-impl Wire {
-    /// A proxy in front of `upstream`, such as `http://127.0.0.1:8001`, that lets all pass.
+impl Proxy {
+    /// Starts a proxy in front of `upstream`, such as `http://127.0.0.1:8001`, that forwards
+    /// everything.
     pub async fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -135,7 +135,7 @@ impl Wire {
             upstream: upstream.parse().expect("an address"),
             client: Client::builder(TokioExecutor::new()).build_http(),
             calls: Mutex::default(),
-            rule: Mutex::new(Box::new(|_| Fate::Pass)),
+            rule: Mutex::new(Box::new(|_| Action::Pass)),
             delayed: Mutex::default(),
             is_metered: AtomicBool::new(false),
             units: Mutex::default(),
@@ -144,62 +144,82 @@ impl Wire {
         Self { address, state }
     }
 
-    /// Where it listens.
+    /// Returns the proxy's URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Asks `rule` about every call from now on.
-    pub fn rule(&self, rule: impl FnMut(&Call) -> Fate + Send + 'static) {
+    /// Lets `rule` decide about every further call.
+    pub fn intercept(&self, rule: impl FnMut(&Call) -> Action + Send + 'static) {
         *lock(&self.state.rule) = Box::new(rule);
     }
 
-    /// Lets everything pass again.
-    pub fn mend(&self) {
-        self.rule(|_| Fate::Pass);
+    /// Applies `action` to every further call of `operation` and forwards the others.
+    pub fn intercept_operation(&self, operation: &'static str, action: Action) {
+        self.intercept(move |call| {
+            if call.operation == operation {
+                action.clone()
+            } else {
+                Action::Pass
+            }
+        });
     }
 
-    /// Waits until every call that was delayed so far has gone through, whatever others are delayed
-    /// meanwhile.
-    pub async fn settle(&self) {
+    /// Applies `action` to every further call.
+    pub fn intercept_all(&self, action: Action) {
+        self.intercept(move |_| action.clone());
+    }
+
+    /// Forwards everything again.
+    pub fn pass_all(&self) {
+        self.intercept(|_| Action::Pass);
+    }
+
+    /// Waits until every call delayed so far has been forwarded. Calls delayed meanwhile do not
+    /// count.
+    pub async fn wait_for_delayed_calls(&self) {
         let delayed = lock(&self.state.delayed).clone();
         let look = async || delayed.iter().all(AbortHandle::is_finished).then_some(());
-        crate::eventually("the delayed calls to go through", look).await;
+        crate::wait_for("delayed calls", look).await;
     }
 
-    /// The calls so far, but for reads of the stream.
+    /// Returns the recorded calls.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         lock(&self.state.calls).clone()
     }
 
-    /// Forgets the calls so far.
-    pub fn forget(&self) {
+    /// Clears the recorded calls.
+    pub fn clear_calls(&self) {
         lock(&self.state.calls).clear();
     }
 
-    /// The calls so far, but for reads of the stream; they are forgotten.
+    /// Returns the recorded calls and clears them.
     #[must_use]
-    pub fn take(&self) -> Vec<Call> {
+    pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *lock(&self.state.calls))
     }
 
-    /// From now on has DynamoDB say what each call consumes.
-    pub fn meter(&self) {
+    /// Asks DynamoDB to report the capacity that each further call consumes.
+    pub fn report_capacity(&self) {
         self.state.is_metered.store(true, Ordering::SeqCst);
     }
 
-    /// The capacity units that each call has consumed, by DynamoDB's own word; they are forgotten.
+    /// Returns the capacity units that each call consumed, as DynamoDB reports them, and clears
+    /// them.
     #[must_use]
-    pub fn take_units(&self) -> Vec<f64> {
+    pub fn take_capacity_units(&self) -> Vec<f64> {
         std::mem::take(&mut *lock(&self.state.units))
     }
 
-    /// The operations of [`take`](Self::take).
+    /// Returns the operations of the recorded calls and clears them.
     #[must_use]
-    pub fn take_targets(&self) -> Vec<String> {
-        self.take().into_iter().map(|call| call.target).collect()
+    pub fn take_operations(&self) -> Vec<String> {
+        self.take_calls()
+            .into_iter()
+            .map(|call| call.operation)
+            .collect()
     }
 }
 
@@ -210,8 +230,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn accept(listener: TcpListener, state: Arc<State>) {
     while let Ok((stream, _)) = listener.accept().await {
         let state = state.clone();
-        let service = service_fn(move |request| answer(state.clone(), request));
-        // A connection that is cut is an error by intention.
+        let service = service_fn(move |request| handle(state.clone(), request));
+        // A cut connection is an intended error.
         tokio::spawn(async move {
             http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
@@ -221,7 +241,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// The connection ends without an answer.
+/// Closes the connection without a response.
 #[derive(Debug)]
 struct Cut;
 
@@ -233,45 +253,45 @@ impl fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-async fn answer(
+async fn handle(
     state: Arc<State>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Cut> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
-    let target = parts
+    let operation = parts
         .headers
         .get("x-amz-target")
         .and_then(|target| target.to_str().ok()?.rsplit('.').next());
-    let target = target.map_or_else(
+    let operation = operation.map_or_else(
         || format!("{} {}", parts.method, parts.uri.path()),
         str::to_owned,
     );
     let call = Call {
-        target,
+        operation,
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     let is_metered = state.is_metered.load(Ordering::SeqCst) && call.body.is_object();
     let body = if is_metered {
-        let mut asking = call.body.clone();
-        asking["ReturnConsumedCapacity"] = json!("TOTAL");
+        let mut body = call.body.clone();
+        body["ReturnConsumedCapacity"] = json!("TOTAL");
         parts.headers.remove(CONTENT_LENGTH);
-        Bytes::from(asking.to_string())
+        Bytes::from(body.to_string())
     } else {
         body
     };
-    let fate = fate(&state, call);
+    let action = decide(&state, call);
     let request = Request::from_parts(parts, Full::new(body));
-    match fate {
-        Fate::Pass => forward(&state, request).await,
-        Fate::Answer(answer) => Ok(answer.map(Full::new)),
-        Fate::Lose => forward(&state, request).await.and(Err(Cut)),
-        Fate::Garble(body) => {
+    match action {
+        Action::Pass => forward(&state, request).await,
+        Action::Respond(response) => Ok(response.map(Full::new)),
+        Action::LoseResponse => forward(&state, request).await.and(Err(Cut)),
+        Action::GarbleResponse(body) => {
             let body = Full::new(Bytes::from_static(body.as_bytes()));
             forward(&state, request).await.map(|_| Response::new(body))
         }
-        Fate::Delay(time) => {
-            // A task of its own, since this one ends with the caller's connection.
+        Action::Delay(time) => {
+            // A separate task, because this one ends with the caller's connection.
             let late = tokio::spawn({
                 let state = state.clone();
                 async move {
@@ -282,13 +302,13 @@ async fn answer(
             lock(&state.delayed).push(late.abort_handle());
             late.await.unwrap_or(Err(Cut))
         }
-        Fate::Hold(go) => {
+        Action::Hold(go) => {
             go.notified().await;
             forward(&state, request).await
         }
-        Fate::Cut => Err(Cut),
-        Fate::Hang(moment, reached) => {
-            if moment == Moment::After {
+        Action::Cut => Err(Cut),
+        Action::Hang(moment, reached) => {
+            if moment == HangPoint::AfterForwarding {
                 forward(&state, request).await?;
             }
             reached.notify_one();
@@ -297,13 +317,13 @@ async fn answer(
     }
 }
 
-fn fate(state: &State, call: Call) -> Fate {
-    if STREAM_READS.contains(&call.target.as_str()) {
-        return Fate::Pass;
+fn decide(state: &State, call: Call) -> Action {
+    if STREAM_READS.contains(&call.operation.as_str()) {
+        return Action::Pass;
     }
-    let fate = (lock(&state.rule))(&call);
+    let action = (lock(&state.rule))(&call);
     lock(&state.calls).push(call);
-    fate
+    action
 }
 
 async fn forward(
@@ -330,11 +350,12 @@ async fn forward(
     Ok(Response::from_parts(parts, Full::new(body)))
 }
 
-/// What an answer says was consumed: by a call on one table, or by each table of a transaction.
-fn consumed_units(answer: &[u8]) -> Option<f64> {
-    let answer: Value = serde_json::from_slice(answer).ok()?;
+/// Returns the capacity that a response reports: of one table, or summed over a transaction's
+/// tables.
+fn consumed_units(response: &[u8]) -> Option<f64> {
+    let response: Value = serde_json::from_slice(response).ok()?;
     let units = |consumed: &Value| consumed["CapacityUnits"].as_f64();
-    match &answer["ConsumedCapacity"] {
+    match &response["ConsumedCapacity"] {
         Value::Null => None,
         Value::Array(tables) => tables.iter().map(units).sum(),
         table => units(table),
@@ -348,26 +369,26 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_delayed_meanwhile_keeps_nothing_from_settling() {
-        // Nobody is behind it: the calls go through to an error.
-        let wire = Wire::start("http://127.0.0.1:9").await;
-        let mut delays = [Duration::from_millis(100), crate::PATIENCE * 2].into_iter();
-        wire.rule(move |_| Fate::Delay(delays.next().expect("two calls")));
+    async fn waiting_for_delayed_calls_ignores_calls_delayed_meanwhile() {
+        // Nothing listens upstream: forwarding fails, which counts as done.
+        let wire = Proxy::start("http://127.0.0.1:9").await;
+        let mut delays = [Duration::from_millis(100), crate::WAIT_TIMEOUT * 2].into_iter();
+        wire.intercept(move |_| Action::Delay(delays.next().expect("two calls")));
         let call = async |number| {
             let mut stream = TcpStream::connect(wire.address).await.expect("it listens");
             let call = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
             stream.write_all(call).await.expect("it reads");
             let is_seen = async || (wire.calls().len() == number).then_some(());
-            crate::eventually("the call", is_seen).await;
+            crate::wait_for("the call", is_seen).await;
             stream
         };
         let _first = call(1).await;
-        let ((), _second) = tokio::join!(wire.settle(), call(2));
+        let ((), _second) = tokio::join!(wire.wait_for_delayed_calls(), call(2));
         assert_eq!(wire.calls().len(), 2);
-        let are_through = lock(&wire.state.delayed)
+        let finished = lock(&wire.state.delayed)
             .iter()
             .map(AbortHandle::is_finished)
             .collect::<Vec<_>>();
-        assert_eq!(are_through, [true, false]);
+        assert_eq!(finished, [true, false]);
     }
 }
