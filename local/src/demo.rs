@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
+    demo_account::{self, ADDRESS, PASSWORD},
     inbox::StoredMail,
-    runserver::{DEMO_ADDRESS, DEMO_PASSWORD, add_demo_user, demo_address},
     system::{LocalSystem, Options},
 };
 
@@ -33,8 +33,11 @@ const MAX_POLLS: u32 = 500;
 
 /// Walks through a reset. A step that goes wrong is an error.
 pub async fn run() -> Result<()> {
-    let system = LocalSystem::start(Options::in_memory()).await?;
-    add_demo_user(&system).await?;
+    let system = LocalSystem::start(Options {
+        demo_account: true,
+        ..Options::in_memory()
+    })
+    .await?;
     let demo = Demo {
         client: Client::builder(TokioExecutor::new()).build_http(),
         system,
@@ -58,7 +61,7 @@ struct HttpResponse {
 
 impl Demo {
     async fn run_steps(&self) -> Result<()> {
-        println!("A reset for {DEMO_ADDRESS}, on {}\n", self.system.api_url());
+        println!("A reset for {ADDRESS}, on {}\n", self.system.api_url());
         self.request_email().await?;
         let token = self.follow_link().await?;
         self.set_password(&token).await?;
@@ -68,7 +71,7 @@ impl Demo {
 
     async fn request_email(&self) -> Result<()> {
         let known = self
-            .post("forgot-password", &json!({ "email": DEMO_ADDRESS }))
+            .post("forgot-password", &json!({ "email": ADDRESS }))
             .await?;
         ensure!(
             known.worked(),
@@ -93,11 +96,7 @@ impl Demo {
 
     async fn follow_link(&self) -> Result<String> {
         let email = self.wait_for_email(1).await?;
-        ensure!(
-            email.to == [DEMO_ADDRESS],
-            "the email went to {:?}",
-            email.to
-        );
+        ensure!(email.to == [ADDRESS], "the email went to {:?}", email.to);
         report("open the inbox", &format!("\"{}\"", email.subject));
 
         let (_, token) = email
@@ -150,7 +149,7 @@ impl Demo {
             self.system.tables().users.clone(),
         );
         let user = users
-            .get(&demo_address())
+            .get(&demo_account::address())
             .await?
             .context("the account does not exist")?;
         let hash = user.password_hash.context("the account has no password")?;
@@ -159,7 +158,7 @@ impl Demo {
             "the new password does not work"
         );
         ensure!(
-            !passwords::verify(&Password::new(DEMO_PASSWORD), &hash),
+            !passwords::verify(&Password::new(PASSWORD), &hash),
             "the old password still works"
         );
         report(
@@ -190,7 +189,7 @@ impl Demo {
 
         let notice = self.wait_for_email(2).await?;
         ensure!(
-            notice.to == [DEMO_ADDRESS] && !notice.text.contains("token"),
+            notice.to == [ADDRESS] && !notice.text.contains("token"),
             "the email is not the notice of a change"
         );
         report("open the inbox", &format!("\"{}\"", notice.subject));
@@ -198,7 +197,8 @@ impl Demo {
     }
 
     async fn change(&self, token: &str, password: &str) -> Result<HttpResponse> {
-        let fields = json!({ "email": DEMO_ADDRESS, "forgot_password_hash": token, "new_password": password });
+        let fields =
+            json!({ "email": ADDRESS, "forgot_password_hash": token, "new_password": password });
         self.post("change-forgotten-password", &fields).await
     }
 

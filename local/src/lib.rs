@@ -6,6 +6,7 @@
 mod atomic_file;
 pub mod database;
 pub mod demo;
+mod demo_account;
 pub mod gateway;
 pub mod inbox;
 pub mod pump;

@@ -3,25 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use aws::tables::Users;
 use clap::Args;
 use manage::{
-    accounts::{self, NewUser, PasswordRules},
     admin::refusals::Refusals,
     database::ENDPOINT,
     defaults, now,
     server::{self, LogArgs},
 };
-use passwords::{HashParams, Password, PasswordPolicy};
-use rules::{address::EmailAddress, environment::Environment};
+use rules::environment::Environment;
 
-use crate::system::{LocalSystem, Options};
-
-/// Address of the demo account.
-pub(crate) const DEMO_ADDRESS: &str = "ada@example.com";
-const DEMO_NAME: &str = "Ada Lovelace";
-/// Password of the demo account.
-pub(crate) const DEMO_PASSWORD: &str = "waltz mango orbit pickle";
+use crate::{
+    demo_account::{ADDRESS, PASSWORD},
+    system::{LocalSystem, Options},
+};
 
 /// The options of `runserver`.
 #[derive(Args)]
@@ -58,52 +52,16 @@ pub async fn run(args: RunserverArgs) -> Result<()> {
         dynamodb_url: Environment::process().get(ENDPOINT),
         settings: [].into(),
         inherit_env: true,
+        demo_account: true,
         pump: true,
         refusals: Some(refusals),
     })
     .await?;
-    if system.is_embedded() {
-        add_demo_user(&system).await?;
-    }
     print_addresses(&system);
     server::shutdown_signal().await?;
     println!("\nstopping");
     system.stop().await;
     Ok(())
-}
-
-/// Adds the demo account unless it exists. It is not a superuser.
-pub(crate) async fn add_demo_user(system: &LocalSystem) -> Result<()> {
-    let table = &system.tables().users;
-    let users = Users::new(system.dynamodb().clone(), table.clone());
-    if users.get(&demo_address()).await?.is_some() {
-        return Ok(());
-    }
-    let demo = NewUser {
-        address: DEMO_ADDRESS.parse().expect("an address"),
-        name: Some(DEMO_NAME.to_owned()),
-        locale: Some("en".to_owned()),
-        password: Some(Password::new(DEMO_PASSWORD)),
-        is_superuser: false,
-        is_active: true,
-    };
-    let environment = system.environment();
-    let lookup = |name: &str| environment.get(name).cloned();
-    let rules = PasswordRules {
-        // The demo account's password is exempt from any policy that is set.
-        policy: PasswordPolicy {
-            min_length: 0,
-            min_score: 0,
-        },
-        hashing: HashParams::read(&Environment::new(&lookup))?,
-    };
-    accounts::add(system.dynamodb(), table, demo, rules, now()).await?;
-    Ok(())
-}
-
-/// Returns the address of the demo account.
-pub(crate) fn demo_address() -> EmailAddress {
-    EmailAddress::parse(DEMO_ADDRESS).expect("an address")
 }
 
 fn print_addresses(system: &LocalSystem) {
@@ -115,12 +73,12 @@ fn print_addresses(system: &LocalSystem) {
     println!("DynamoDB  {}", system.dynamodb_url());
     println!("SES       {}", system.ses_url());
     if system.is_embedded() {
-        println!("Account   {DEMO_ADDRESS} (password: {DEMO_PASSWORD})");
+        println!("Account   {ADDRESS} (password: {PASSWORD})");
     }
     println!();
     println!("Request an email, then open the inbox:");
     println!();
-    println!("  curl -d email={DEMO_ADDRESS} {api}/core/user/forgot-password/");
+    println!("  curl -d email={ADDRESS} {api}/core/user/forgot-password/");
     println!();
     println!("Press Ctrl-C to stop.");
 }

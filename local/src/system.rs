@@ -31,6 +31,7 @@ use tokio::{
 
 use crate::{
     database::{EmbeddedDynamoDb, create_folder},
+    demo_account,
     gateway::{self, Functions},
     inbox::{self, Inbox},
     pump::Pump,
@@ -54,6 +55,8 @@ pub struct Options {
     pub settings: BTreeMap<String, String>,
     /// Whether the settings in this process's environment apply.
     pub inherit_env: bool,
+    /// Whether the embedded database gets the demo account.
+    pub demo_account: bool,
     /// Whether this process feeds the mailer from the outbox's stream.
     pub pump: bool,
     /// Refused requests, for the admin panel.
@@ -72,6 +75,7 @@ impl Options {
             dynamodb_url: None,
             settings: BTreeMap::new(),
             inherit_env: false,
+            demo_account: false,
             pump: true,
             refusals: None,
         }
@@ -108,6 +112,9 @@ impl LocalSystem {
         let dynamodb = DynamoDb::new(&config);
         let names = TableNames::read(&env)?;
         migrate::create_missing_tables(&dynamodb, &names).await?;
+        if options.demo_account && embedded.is_some() {
+            demo_account::add(&dynamodb, &names.users, &env).await?;
+        }
 
         let inbox = open_inbox(options.data.as_deref())?;
         let functions = functions(&env, &dynamodb)?;

@@ -294,13 +294,13 @@ impl DeliveryState {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Refused => "refused by SES",
-            Self::Delayed => "delayed; SES keeps trying",
+            Self::Delayed => "delayed; SES goes on trying",
             Self::Delivered => "delivered to the recipient's server",
-            Self::SoftBounced => "bounced, possibly temporarily",
+            Self::SoftBounced => "came back, maybe not for good",
             Self::Rejected => "rejected by SES, not sent",
-            Self::Bounced => "bounced permanently",
-            Self::Complained => "reported as spam",
-            Self::NotSpam => "reported as spam, then withdrawn",
+            Self::Bounced => "came back for good",
+            Self::Complained => "called spam by the recipient",
+            Self::NotSpam => "called spam, then taken back",
         }
     }
 

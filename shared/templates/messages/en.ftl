@@ -81,7 +81,7 @@ error-too-long = Use at most { $max } characters.
 error-too-guessable = This password is easy to guess. Add a few words that do not belong together; avoid names, dates and patterns.
 error-contains-account = This password is built on your name or address, which others know. Leave them out, or add a few unrelated words.
 error-breached = This password is known from a data breach elsewhere. Choose another one.
-error-token = This link no longer works. It has expired or was already used, or a newer password has been set. If you have just set one yourself, try to sign in with it. Otherwise ask for a new link.
+error-token = This link is not valid: it has expired, was already used, or belongs to another account. If you have just set a new password, try to sign in with it. Otherwise ask for another email.
 error-limited = Too many requests came from your network. Try again in { $minutes ->
     [one] a minute
    *[other] { $minutes } minutes
