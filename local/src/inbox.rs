@@ -20,7 +20,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use web::pages::source_hash;
+use web::{SECURITY_HEADERS, source_hash};
 
 use crate::atomic_file;
 
@@ -223,19 +223,8 @@ async fn html_part(State(inbox): State<Inbox>, UrlPath(number): UrlPath<usize>) 
 }
 
 fn html(policy: HeaderValue, body: String) -> Response {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::REFERRER_POLICY,
-            HeaderValue::from_static("no-referrer"),
-        ),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
-    (headers, Html(body)).into_response()
+    let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
+    (SECURITY_HEADERS, policy, Html(body)).into_response()
 }
 
 impl Entry {

@@ -23,8 +23,8 @@ use rules::{
     weakness::Weakness,
 };
 use web::{
-    CorsOrigins, Field, Fields, Problem, WeaknessDetail,
-    pages::{self, ChooseForm, Pages, Resource, Theme},
+    CorsOrigins, Field, Fields, Problem, Theme, WeaknessDetail,
+    pages::{ChooseForm, Pages, Resource},
 };
 
 use settings::ConfirmSettings;
@@ -85,8 +85,8 @@ impl App {
             if request.method() != Method::POST {
                 return self.pages(&request).choose(&self.form("", ""), None);
             }
-            let pages = pages::wants_page(request.headers()).then(|| self.pages(&request));
-            let locale = pages::language(&request).tag;
+            let pages = web::wants_page(request.headers()).then(|| self.pages(&request));
+            let locale = web::language(&request).tag;
             let names = [TOKEN, NEW_PASSWORD, EMAIL, CHECK_ONLY];
             let fields = web::read_fields(request, names).await;
             let Some(pages) = pages else {

@@ -15,8 +15,8 @@ use chrono::{DateTime, Utc};
 use lambda_http::{Body, Request, Response, http::Method};
 use rules::{address::EmailAddress, client::ClientNetwork};
 use web::{
-    CorsOrigins, Fields, Problem,
-    pages::{self, Pages, Resource, Theme},
+    CorsOrigins, Fields, Problem, Theme,
+    pages::{Pages, Resource},
 };
 
 use settings::RequestSettings;
@@ -46,15 +46,15 @@ impl App {
     /// Responds to one HTTP request: with the page, or with the result of the form or API call.
     pub async fn handle(&self, request: Request, now: DateTime<Utc>) -> Response<Body> {
         web::serve(&self.cors, request, async |request| {
-            if let Some(redirect) = pages::redirect_well_known(&request) {
+            if let Some(redirect) = web::redirect_well_known(&request) {
                 return redirect;
             }
             if request.method() != Method::POST {
                 return self.pages(&request).ask("", None);
             }
-            let pages = pages::wants_page(request.headers()).then(|| self.pages(&request));
+            let pages = web::wants_page(request.headers()).then(|| self.pages(&request));
             let client = web::client_network(&request);
-            let locale = pages::language(&request).tag;
+            let locale = web::language(&request).tag;
             let fields = web::read_fields(request, ["email"]).await;
             let typed = fields.typed("email");
             match (self.record(client, locale, fields, now).await, pages) {

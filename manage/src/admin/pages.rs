@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use url::form_urlencoded;
 
 use crate::output::format_time;
-use web::pages::source_hash;
+use web::{SECURITY_HEADERS, source_hash};
 
 pub(super) const STYLE: &str = include_str!("../../templates/admin/admin.css");
 
@@ -38,23 +38,15 @@ pub(super) struct Frame<'a> {
 }
 
 /// Returns the headers of every response.
-pub(super) fn headers() -> [(HeaderName, HeaderValue); 5] {
-    [
+pub(super) fn headers() -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let own = [
         (header::CONTENT_SECURITY_POLICY, POLICY.clone()),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (
-            header::REFERRER_POLICY,
-            HeaderValue::from_static("no-referrer"),
-        ),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
         (
             HeaderName::from_static("cross-origin-opener-policy"),
             HeaderValue::from_static("same-origin"),
         ),
-    ]
+    ];
+    own.into_iter().chain(SECURITY_HEADERS)
 }
 
 /// Renders `page` as a response.

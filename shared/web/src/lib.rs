@@ -1,15 +1,25 @@
-//! HTTP as `request` and `confirm` speak it: events, bodies, problem details, CORS and pages.
+//! HTTP for `request` and `confirm`: events, bodies, problem details, CORS and pages.
 
 mod body;
 mod client;
 mod cors;
+mod csp;
 pub mod event;
+mod negotiation;
 pub mod pages;
 mod problem;
+mod response;
 mod serve;
+mod theme;
+mod well_known;
 
 pub use body::{Field, Fields, MAX_BODY_BYTES, read_fields, required};
 pub use client::client_network;
 pub use cors::CorsOrigins;
+pub use csp::source_hash;
+pub use negotiation::{language, wants_page};
 pub use problem::{Problem, WeaknessDetail};
-pub use serve::{secured, serve, worked};
+pub use response::{SECURITY_HEADERS, secured, worked};
+pub use serve::serve;
+pub use theme::Theme;
+pub use well_known::redirect_well_known;

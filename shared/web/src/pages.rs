@@ -1,83 +1,22 @@
-//! The pages: ask for the mail, set the new password, and what comes after each.
+//! The hosted pages: request the email, choose a password, and the results of both.
 //!
-//! Every page is one answer: its style and its script are in it, allowed by their hashes, and
-//! nothing else may load, run, frame it or be sent elsewhere.
-
-use std::{borrow::Cow, sync::OnceLock};
+//! Each page is one response: its style and script are inline and allowed by their hashes. The
+//! policy forbids loading anything else, framing the page, and sending its forms elsewhere.
 
 use askama::Template;
-use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use lambda_http::{Body, RequestExt};
-use sha2::{Digest, Sha256};
-use url::Url;
-
 use content::{explain_weakness, language::Language, messages::Messages};
-use rules::{brand::Brand, weakness::Weakness};
+use http::{HeaderValue, Request, Response, header};
+use lambda_http::{Body, RequestExt};
+use rules::weakness::Weakness;
 
-use crate::{Problem, problem::rate_limited, serve::respond};
+use crate::{
+    negotiation::language,
+    problem::{Problem, rate_limited},
+    response::respond,
+    theme::{SCRIPT, Theme},
+};
 
-const STYLE: &str = include_str!("../../templates/pages/style.css");
-const SCRIPT: &str = include_str!("../../templates/pages/choose.js");
-
-/// How the pages look, and what they may do.
-#[derive(Debug, Clone)]
-pub struct Theme {
-    brand: Brand,
-    style: String,
-    policy: OnceLock<HeaderValue>,
-}
-
-impl Theme {
-    /// The pages in the name of `brand`.
-    #[must_use]
-    pub fn new(brand: Brand) -> Self {
-        let style = STYLE
-            .replace("BRAND_COLOR", &brand.color)
-            .replace("ON_BRAND", brand.on_color);
-        Self {
-            brand,
-            style,
-            policy: OnceLock::new(),
-        }
-    }
-
-    /// The Content-Security-Policy, made with the first page: most functions start for a call
-    /// that wants none.
-    fn policy(&self) -> HeaderValue {
-        let make = || policy(&self.style, self.brand.logo.as_deref());
-        self.policy.get_or_init(make).clone()
-    }
-
-    fn has_brand(&self) -> bool {
-        self.brand.logo.is_some() || self.brand.app_name.is_some()
-    }
-}
-
-/// The Content-Security-Policy: the page's own style and script by their hashes, a logo from
-/// where it is, and nothing else.
-fn policy(style: &str, logo: Option<&str>) -> HeaderValue {
-    let origin = logo
-        .and_then(|logo| Url::parse(logo).ok())
-        .filter(|url| url.scheme() == "https")
-        .map(|url| format!(" {}", url.origin().ascii_serialization()));
-    let text = format!(
-        "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; \
-         img-src data:{}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-        source_hash(style),
-        source_hash(SCRIPT),
-        origin.unwrap_or_default()
-    );
-    HeaderValue::from_str(&text).expect("hashes and an origin are ASCII")
-}
-
-/// A source of a Content-Security-Policy that allows exactly the inline style or script `text`.
-#[must_use]
-pub fn source_hash(text: &str) -> String {
-    format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
-}
-
-/// Which of the two resources a page belongs to.
+/// The resource that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// `…/forgot-password/`
@@ -94,64 +33,18 @@ pub struct Pages<'a> {
     messages: Messages,
 }
 
-/// What is on the page where a new password is set.
+/// Contents of the form for a new password.
 pub struct ChooseForm<'a> {
-    /// The token, where it is known to have the shape of one; else the page asks for it.
+    /// The token; if it is empty, the page asks for it.
     pub token: &'a str,
-    /// Whose password it is; empty where that is not known.
+    /// The account's address; empty if unknown.
     pub email: &'a str,
-    /// The least number of characters.
+    /// Minimum length of the password, in characters.
     pub min_length: usize,
 }
 
-/// Whether `headers` are those of a form in a browser, which wants a page for an answer.
-#[must_use]
-pub fn wants_page(headers: &HeaderMap) -> bool {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-            .unwrap_or_default()
-    };
-    let content_type = text(header::CONTENT_TYPE).to_ascii_lowercase();
-    let is_form = ["application/x-www-form-urlencoded", "multipart/form-data"]
-        .iter()
-        .any(|form| content_type.starts_with(form));
-    is_form
-        && text(header::ACCEPT)
-            .to_ascii_lowercase()
-            .contains("text/html")
-}
-
-/// Sends somebody who comes from `/.well-known/change-password` on to the page
-/// (<https://w3c.github.io/webappsec-change-password-url/>).
-#[must_use]
-pub fn redirect_well_known(request: &Request<Body>) -> Option<Response<Body>> {
-    request
-        .raw_http_path()
-        .ends_with("/.well-known/change-password")
-        .then(|| {
-            let mut redirect = Response::new(Body::Empty);
-            *redirect.status_mut() = StatusCode::FOUND;
-            let page = HeaderValue::from_static("../core/user/forgot-password/");
-            redirect.headers_mut().insert(header::LOCATION, page);
-            redirect
-        })
-}
-
-/// The language of a request: the one chosen on the page, else the browser's.
-#[must_use]
-pub fn language(request: &Request<Body>) -> &'static Language {
-    let query = request.query_string_parameters();
-    let accepted = request
-        .headers()
-        .get(header::ACCEPT_LANGUAGE)
-        .and_then(|value| value.to_str().ok());
-    Language::negotiate(query.first("lang"), accepted)
-}
-
 impl<'a> Pages<'a> {
-    /// The pages for `request`.
+    /// Creates the pages in the language of `request`.
     #[must_use]
     pub fn new(theme: &'a Theme, resource: Resource, request: &Request<Body>) -> Self {
         Self {
@@ -162,16 +55,10 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// The form for the address, with what was typed and what is wrong with it.
+    /// Builds the form for the address, with what the person typed and what is wrong with it.
     #[must_use]
     pub fn ask(&self, email: &str, problem: Option<&Problem>) -> Response<Body> {
-        let is_about_email = matches!(
-            problem,
-            Some(Problem::InvalidParams {
-                field: Some("email"),
-                ..
-            })
-        );
+        let is_about_email = problem.and_then(invalid_field) == Some("email");
         let page = Ask {
             page: self,
             has_error: problem.is_some(),
@@ -181,29 +68,24 @@ impl<'a> Pages<'a> {
                 .filter(|_| !is_about_email)
                 .map(|problem| self.form_error(problem)),
         };
-        self.answer(&page, problem)
+        self.respond(&page, problem)
     }
 
-    /// "Theme at your inbox", the same for every address.
+    /// Builds the page after a request: the same for every address.
     #[must_use]
     pub fn sent(&self) -> Response<Body> {
-        self.answer(
-            &Sent {
-                page: self,
-                has_error: false,
-            },
-            None,
-        )
+        let page = Sent {
+            page: self,
+            has_error: false,
+        };
+        self.respond(&page, None)
     }
 
-    /// The form for the new password, with what is wrong with what was sent.
+    /// Builds the form for a new password, with what is wrong with the last attempt.
     #[must_use]
     pub fn choose(&self, form: &ChooseForm<'_>, problem: Option<&Problem>) -> Response<Body> {
-        let field = match problem {
-            Some(Problem::InvalidParams { field, .. }) => *field,
-            _ => None,
-        };
-        let weak = match problem {
+        let field = problem.and_then(invalid_field);
+        let password_errors = match problem {
             Some(Problem::WeakPassword(reasons)) => reasons
                 .iter()
                 .map(|reason| self.reason(reason.code, form.min_length))
@@ -212,7 +94,7 @@ impl<'a> Pages<'a> {
             _ => Vec::new(),
         };
         let code_error = (field == Some("forgot_password_hash")).then(|| self.text("error-code"));
-        let is_placed = !weak.is_empty() || code_error.is_some();
+        let is_beside_field = !password_errors.is_empty() || code_error.is_some();
         let page = Choose {
             page: self,
             has_error: problem.is_some(),
@@ -220,43 +102,39 @@ impl<'a> Pages<'a> {
             email: form.email,
             min_length: form.min_length,
             form_error: problem
-                .filter(|_| !is_placed)
+                .filter(|_| !is_beside_field)
                 .map(|problem| self.form_error(problem)),
             code_error,
-            password_errors: weak,
+            password_errors,
             reasons: Weakness::ALL
                 .map(|weakness| (weakness.code(), self.reason(weakness, form.min_length))),
             script: SCRIPT,
         };
-        self.answer(&page, problem)
+        self.respond(&page, problem)
     }
 
-    /// "Your password is set".
+    /// Builds the page after a changed password.
     #[must_use]
     pub fn done(&self) -> Response<Body> {
-        self.answer(
-            &Done {
-                page: self,
-                has_error: false,
-            },
-            None,
-        )
+        let page = Done {
+            page: self,
+            has_error: false,
+        };
+        self.respond(&page, None)
     }
 
-    /// "This link no longer works", with the form for another mail.
+    /// Builds the page for a link that no longer works, with the form for another email.
     #[must_use]
     pub fn dead(&self, email: &str, problem: &Problem) -> Response<Body> {
-        self.answer(
-            &Dead {
-                page: self,
-                has_error: true,
-                email,
-            },
-            Some(problem),
-        )
+        let page = Dead {
+            page: self,
+            has_error: true,
+            email,
+        };
+        self.respond(&page, Some(problem))
     }
 
-    fn answer(&self, page: &impl Template, problem: Option<&Problem>) -> Response<Body> {
+    fn respond(&self, page: &impl Template, problem: Option<&Problem>) -> Response<Body> {
         let html = page.render().expect("writing to a string does not fail");
         let mut response = respond("text/html; charset=utf-8", html);
         if let Some(problem) = problem {
@@ -272,6 +150,7 @@ impl<'a> Pages<'a> {
         response
     }
 
+    /// Returns the sentence above the form for a problem that no field causes.
     fn form_error(&self, problem: &Problem) -> String {
         match problem {
             Problem::RateLimited {
@@ -294,7 +173,7 @@ impl<'a> Pages<'a> {
             .text("choose-rules", &[("min", &min_length.to_string())])
     }
 
-    /// The sentence about the length, with `COUNT` where the script puts the number.
+    /// Returns the sentence about the length, with `COUNT` for the script to replace.
     fn count_pattern(&self, min_length: usize) -> String {
         self.messages.text(
             "choose-count",
@@ -310,7 +189,7 @@ impl<'a> Pages<'a> {
         self.messages.language().tag
     }
 
-    /// Where the form for the address is, seen from this page, wherever both are mounted.
+    /// Returns the form for the address as a relative URL, which works under any path prefix.
     fn ask_href(&self) -> String {
         let folder = match (self.resource, self.has_slash) {
             (Resource::ForgotPassword, _) => "",
@@ -329,12 +208,26 @@ impl<'a> Pages<'a> {
         Language::all().iter().map(link).collect()
     }
 
-    /// The sentence about help, the address and how it is shown.
-    fn support(&self) -> Option<(String, &str, Cow<'_, str>)> {
+    fn support(&self) -> Option<SupportLink<'_>> {
         let url = self.theme.brand.support_url.as_ref()?.as_str();
-        let shown = url.strip_prefix("mailto:").unwrap_or(url);
-        Some((self.text("page-support"), url, shown.into()))
+        Some(SupportLink {
+            url,
+            text: url.strip_prefix("mailto:").unwrap_or(url),
+        })
     }
+}
+
+/// Returns the field that `problem` is about, if any.
+fn invalid_field(problem: &Problem) -> Option<&'static str> {
+    match problem {
+        Problem::InvalidParams { field, .. } => *field,
+        _ => None,
+    }
+}
+
+struct SupportLink<'a> {
+    url: &'a str,
+    text: &'a str,
 }
 
 struct LanguageLink {
@@ -371,7 +264,8 @@ struct Choose<'a> {
     form_error: Option<String>,
     code_error: Option<String>,
     password_errors: Vec<String>,
-    reasons: [(&'static str, String); 5],
+    /// The codes of all reasons and their sentences, for the script.
+    reasons: [(&'static str, String); Weakness::ALL.len()],
     script: &'static str,
 }
 

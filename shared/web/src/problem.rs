@@ -10,7 +10,11 @@ use rules::{address::InvalidAddress, weakness::Weakness};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{body, serve::respond};
+use crate::response::respond;
+
+/// Value of `Accept` in a 415: the formats of bodies (RFC 9110 §15.5.16).
+const ACCEPTED_FORMATS: &str =
+    "application/json, application/x-www-form-urlencoded, multipart/form-data";
 
 /// Every way in which a request can fail, and how it maps to HTTP.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub enum Problem {
     NotFound,
     /// The resource does not support the method; holds the value of `Allow`.
     MethodNotAllowed(&'static str),
-    /// The body exceeds [`body::MAX_BODY_BYTES`].
+    /// The body exceeds [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
     PayloadTooLarge,
     /// The body's format, charset or encoding is not supported; holds what to send instead.
     UnsupportedMediaType(&'static str),
@@ -160,7 +164,7 @@ impl Problem {
                 retry_after_seconds,
             } => Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))),
             Self::UnsupportedMediaType(_) => {
-                Some((header::ACCEPT, HeaderValue::from_static(body::ACCEPTED)))
+                Some((header::ACCEPT, HeaderValue::from_static(ACCEPTED_FORMATS)))
             }
             _ => None,
         };

@@ -1,29 +1,12 @@
-//! What every HTTP response has in common.
+//! Methods, panics and headers: everything around a handler.
 
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use lambda_http::Body;
 
-use crate::{CorsOrigins, Problem};
-
-/// Sent with every response: no caching, no referrer, no MIME sniffing, HTTPS only.
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    ),
-    (
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    ),
-    (
-        header::STRICT_TRANSPORT_SECURITY,
-        HeaderValue::from_static("max-age=63072000; includeSubDomains"),
-    ),
-];
+use crate::{cors::CorsOrigins, problem::Problem, response::secured};
 
 /// Seconds for which a browser may cache the response to a preflight request.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
@@ -69,28 +52,6 @@ where
             HeaderValue::from_static("retry-after"),
         );
     }
-    response
-}
-
-/// Adds the security headers to `response`.
-#[must_use]
-pub fn secured<B>(mut response: Response<B>) -> Response<B> {
-    response.headers_mut().extend(SECURITY_HEADERS);
-    response
-}
-
-/// Returns `200 {"worked": true}`, the success response of both resources.
-#[must_use]
-pub fn worked() -> Response<Body> {
-    respond("application/json", r#"{"worked": true}"#)
-}
-
-/// Returns 200 with `body`.
-pub(crate) fn respond(content_type: &'static str, body: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(Body::Text(body.into()));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
