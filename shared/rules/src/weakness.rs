@@ -6,42 +6,41 @@ use serde::{Serialize, Serializer};
 /// this limit only bounds the work.
 pub const MAX_LENGTH: usize = 256;
 
-/// A reason why a password is rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weakness {
-    /// Fewer code points than the minimum.
-    TooShort,
-    /// More code points than [`MAX_LENGTH`].
-    TooLong,
-    /// An attacker would guess it early.
-    TooGuessable,
-    /// Without the account's address and name, the rest is too guessable.
-    ContainsAccount,
-    /// It appears in a published breach.
-    Breached,
+/// Declares the reasons once: the enum, their codes and the list of all of them.
+macro_rules! weaknesses {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal,)+) => {
+        /// A reason why a password is rejected.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Weakness {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Weakness {
+            /// Every reason.
+            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$variant),+];
+
+            /// Returns the stable code for programs.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $code,)+
+                }
+            }
+        }
+    };
 }
 
-impl Weakness {
-    /// Every reason.
-    pub const ALL: [Self; 5] = [
-        Self::TooShort,
-        Self::TooLong,
-        Self::TooGuessable,
-        Self::ContainsAccount,
-        Self::Breached,
-    ];
-
-    /// Returns the stable code for programs.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::TooShort => "too_short",
-            Self::TooLong => "too_long",
-            Self::TooGuessable => "too_guessable",
-            Self::ContainsAccount => "contains_account",
-            Self::Breached => "breached",
-        }
-    }
+weaknesses! {
+    /// Fewer code points than the minimum.
+    TooShort = "too_short",
+    /// More code points than [`MAX_LENGTH`].
+    TooLong = "too_long",
+    /// An attacker would guess it early.
+    TooGuessable = "too_guessable",
+    /// Without the account's address and name, the rest is too guessable.
+    ContainsAccount = "contains_account",
+    /// It appears in a published breach.
+    Breached = "breached",
 }
 
 impl Serialize for Weakness {
