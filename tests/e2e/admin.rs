@@ -592,7 +592,7 @@ async fn mail_that_came_back_is_explained_and_sent_again_when_an_administrator_s
     };
     let page = tests::wait_for("the bounce", look).await;
     for shown in [
-        "<td>link</td><td>bounced permanently",
+        "<td>link</td><td>came back for good",
         "<td>Permanent General 5.1.1 smtp; 550 5.1.1 user unknown</td>",
         "Mail to the address is stopped; see above.",
     ] {
@@ -606,7 +606,7 @@ async fn mail_that_came_back_is_explained_and_sent_again_when_an_administrator_s
         page.contains("Mail to the address is sent again."),
         "{page}"
     );
-    assert!(!page.contains("is stopped since") && page.contains("bounced permanently"));
+    assert!(!page.contains("is stopped since") && page.contains("came back for good"));
     assert_eq!(browser.act("send-reset", BOUNCING).await.status, 303);
     app.wait_for_email(BOUNCING, 2).await;
 }
