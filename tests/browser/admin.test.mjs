@@ -1,15 +1,15 @@
-// The admin panel as an operator uses it.
+// The admin panel, used by an operator.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ADA, GOOD, accessibilityProblems, openPage, startBrowser, startSystem } from './kit.mjs';
+import { ADA, GOOD_PASSWORD, accessibilityProblems, openPage, startBrowser, startSystem } from './kit.mjs';
 
 const ROOT = 'root@example.com';
 
 let system, browser;
 before(async () => {
   [system, browser] = await Promise.all([startSystem(), startBrowser()]);
-  await system.addSuperuser(ROOT, GOOD);
+  await system.addSuperuser(ROOT, GOOD_PASSWORD);
 });
 after(async () => {
   await browser.close();
@@ -18,7 +18,7 @@ after(async () => {
 
 const title = page => page.locator('h1').textContent();
 
-/** Brings `page` through the panel and gives the name of each page. */
+/** Navigates `page` through the panel and yields the name of each page. */
 async function* everyAdminPage(page) {
   await page.goto(`${system.url}/admin/`);
   yield 'sign-in';
@@ -27,7 +27,7 @@ async function* everyAdminPage(page) {
   await page.click('main button');
   yield 'sign-in-refused';
   await page.fill('#email', ROOT);
-  await page.fill('#password', GOOD);
+  await page.fill('#password', GOOD_PASSWORD);
   await page.click('main button');
   yield 'users';
   await page.getByText('As numbers').click();
@@ -39,7 +39,7 @@ async function* everyAdminPage(page) {
 }
 
 for (const colorScheme of ['light', 'dark']) {
-  test(`axe-core finds nothing and nothing is cut off, ${colorScheme}`, async () => {
+  test(`axe-core finds no problem and no page is too wide, ${colorScheme}`, async () => {
     const page = await openPage(browser, { colorScheme, viewport: { width: 320, height: 640 } });
     for await (const name of everyAdminPage(page)) {
       assert.deepEqual(await accessibilityProblems(page), [], name);
@@ -50,16 +50,16 @@ for (const colorScheme of ['light', 'dark']) {
   });
 }
 
-test('an account is switched off and on again, and is sent a mail', async () => {
+test('a user is deactivated, activated again and sent a reset email', async () => {
   const page = await openPage(browser);
   for await (const _ of everyAdminPage(page));
   await page.click('main form button');
   assert.equal(await title(page), ADA);
-  assert.equal((await system.account()).is_active.BOOL, false);
+  assert.equal((await system.user()).is_active.BOOL, false);
 
   await page.getByRole('link', { name: 'Activate' }).click();
   await page.click('main form button');
-  assert.equal((await system.account()).is_active.BOOL, true);
+  assert.equal((await system.user()).is_active.BOOL, true);
 
   await system.linkAfter(async () => {
     await page.getByRole('link', { name: 'Send a reset mail' }).click();
@@ -67,7 +67,7 @@ test('an account is switched off and on again, and is sent a mail', async () => 
   });
 });
 
-test('the charts count what happened', async () => {
+test('the charts count requests, emails and refusals', async () => {
   const chart = async (page, name) => {
     const label = await page.getByRole('img', { name }).getAttribute('aria-label');
     return Number(label.match(/: (\d+) in all/)[1]);
@@ -77,9 +77,9 @@ test('the charts count what happened', async () => {
   for await (const name of everyAdminPage(page)) if (name === 'users') break;
   const before = [];
   for (const name of names) before.push(await chart(page, name));
-  const { code } = await system.newLink();
-  for (const [token, password] of [['made up', GOOD], [code, 'weak']]) {
-    await fetch(system.choose, { method: 'POST', body: new URLSearchParams({ forgot_password_hash: token, new_password: password }) });
+  const { code } = await system.requestLink();
+  for (const [token, password] of [['invalid', GOOD_PASSWORD], [code, 'weak']]) {
+    await fetch(system.changeUrl, { method: 'POST', body: new URLSearchParams({ forgot_password_hash: token, new_password: password }) });
   }
   await page.reload();
   for (const [index, more] of [1, 1, 2].entries()) {

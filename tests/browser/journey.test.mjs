@@ -1,8 +1,8 @@
-// A reset as a person lives it, in a real browser.
+// Password resets in a real browser.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { ADA, GOOD, WEAK, openPage, startBrowser, startSystem, until } from './kit.mjs';
+import { ADA, GOOD_PASSWORD, WEAK_PASSWORD, openPage, startBrowser, startSystem, until } from './kit.mjs';
 
 let system, browser;
 before(async () => {
@@ -15,124 +15,124 @@ after(async () => {
 
 const submit = page => page.click('#choose button:not(#show)');
 const title = page => page.locator('h1:visible').textContent();
-const epoch = async () => Number((await system.account()).session_epoch.N);
+const epoch = async () => Number((await system.user()).session_epoch.N);
 
-test('from "I forgot" to "done", through the inbox', async () => {
+test('a password is reset through the inbox', async () => {
   const page = await openPage(browser);
-  await page.goto(system.ask);
+  await page.goto(system.forgotUrl);
   await page.fill('#email', ADA);
   await page.click('main button');
   assert.equal(await title(page), 'Look at your inbox');
 
-  await page.goto(system.inbox);
+  await page.goto(system.inboxUrl);
   const link = page.locator('article .text a').first();
   const [tab] = await Promise.all([page.context().waitForEvent('page'), link.click()]);
   await tab.waitForLoadState();
   assert.equal(await title(tab), 'Set a new password');
   assert.equal(await tab.inputValue('#email'), ADA);
-  await tab.fill('#password', GOOD);
+  await tab.fill('#password', GOOD_PASSWORD);
   await submit(tab);
   assert.equal(await title(tab), 'Your password is set');
 
-  // The inbox shows the notice by itself.
+  // The inbox refreshes itself to show the notice.
   await page.locator('article h2', { hasText: 'was changed' }).waitFor();
   assert.deepEqual(page.problems, []);
 });
 
-test('the link in the HTML part of the mail works too', async () => {
-  await system.newLink();
+test('the link in the HTML part works too', async () => {
+  await system.requestLink();
   const page = await openPage(browser);
-  await page.goto(system.inbox);
+  await page.goto(system.inboxUrl);
   const link = page.frameLocator('article iframe').first().getByRole('link', { name: 'Set a new password' }).first();
   const [tab] = await Promise.all([page.context().waitForEvent('page'), link.click()]);
   await tab.waitForLoadState();
   assert.equal(await title(tab), 'Set a new password');
 });
 
-test('without JavaScript, by the code from the mail', async () => {
-  const { code } = await system.newLink();
+test('without JavaScript, the code from the email sets a password', async () => {
+  const { code } = await system.requestLink();
   const before = await epoch();
   const page = await openPage(browser, { javaScriptEnabled: false });
-  await page.goto(system.choose);
+  await page.goto(system.changeUrl);
   await page.fill('#code', `  ${code} `);
-  await page.fill('#password', WEAK);
+  await page.fill('#password', WEAK_PASSWORD);
   await submit(page);
   assert.match(await page.textContent('#password-errors'), /easy to guess/);
   assert.equal(await page.inputValue('#password'), '', 'a password is never sent back');
   assert.equal(await page.locator('#paste').count(), 0, 'the code is kept');
-  await page.fill('#password', `${GOOD} one`);
+  await page.fill('#password', `${GOOD_PASSWORD} one`);
   await submit(page);
   assert.equal(await title(page), 'Your password is set');
   assert.equal(await epoch(), before + 1);
 });
 
-test('without JavaScript, asking for the mail', async () => {
+test('without JavaScript, an email can be requested', async () => {
   const page = await openPage(browser, { javaScriptEnabled: false });
-  await page.goto(system.ask);
+  await page.goto(system.forgotUrl);
   await page.fill('#email', 'nobody@example.com');
   await page.click('main button');
   assert.equal(await title(page), 'Look at your inbox');
 });
 
-test('a mail scanner that opens the link first does not spend it', async () => {
-  const { link, code } = await system.newLink();
+test('an email scanner that opens the link does not use it up', async () => {
+  const { link, code } = await system.requestLink();
   assert.equal((await fetch(link, { method: 'HEAD' })).status, 200);
   for (let i = 0; i < 5; i++) assert.equal((await fetch(link)).status, 200);
   const scanner = await openPage(browser);
   await scanner.goto(link);
-  const body = new URLSearchParams({ forgot_password_hash: code, new_password: `${GOOD} two` });
-  assert.equal((await fetch(system.choose, { method: 'POST', body })).status, 200);
+  const body = new URLSearchParams({ forgot_password_hash: code, new_password: `${GOOD_PASSWORD} two` });
+  assert.equal((await fetch(system.changeUrl, { method: 'POST', body })).status, 200);
 });
 
-test('the token leaves the address bar at once and is in no URL that is asked for', async () => {
-  const { link, code } = await system.newLink();
+test('the token is removed from the address bar and is in no requested URL', async () => {
+  const { link, code } = await system.requestLink();
   const page = await openPage(browser);
   await page.goto(link);
-  assert.equal(page.url(), system.choose);
-  await page.fill('#password', `${GOOD} three`);
+  assert.equal(page.url(), system.changeUrl);
+  await page.fill('#password', `${GOOD_PASSWORD} three`);
   await submit(page);
   assert.equal(await title(page), 'Your password is set');
   assert.deepEqual(page.requests.filter(request => request.includes(code)), []);
   await page.goBack();
-  assert.ok(!page.url().includes(code), 'nor does the history have it');
+  assert.ok(!page.url().includes(code), 'the token is in the history');
 });
 
-test('a page is one request, and the link is checked with one more', async () => {
+test('a page takes one request, and checking the link one more', async () => {
   const page = await openPage(browser);
-  await page.goto(system.ask, { waitUntil: 'networkidle' });
-  assert.deepEqual(page.requests, [`GET ${system.ask}`]);
-  const { link } = await system.newLink();
+  await page.goto(system.forgotUrl, { waitUntil: 'networkidle' });
+  assert.deepEqual(page.requests, [`GET ${system.forgotUrl}`]);
+  const { link } = await system.requestLink();
   const other = await openPage(browser);
   await other.goto(link, { waitUntil: 'networkidle' });
-  assert.deepEqual(other.requests, [`GET ${system.choose}`, `POST ${system.choose}`]);
+  assert.deepEqual(other.requests, [`GET ${system.changeUrl}`, `POST ${system.changeUrl}`]);
 });
 
-test('advice while typing is what the server says', async () => {
-  const { link } = await system.newLink();
+test('advice while typing comes from the server', async () => {
+  const { link } = await system.requestLink();
   const page = await openPage(browser);
   await page.goto(link);
-  const says = text => page.locator('#feedback', { hasText: text }).waitFor();
+  const feedback = text => page.locator('#feedback', { hasText: text }).waitFor();
   await page.fill('#password', 'short');
-  await says('5 of at least 15 characters');
+  await feedback('5 of at least 15 characters');
   // Counted after normalisation: e and a combining accent are one character.
   await page.fill('#password', 'e\u0301');
-  await says('1 of at least 15 characters');
-  await page.fill('#password', WEAK);
-  await says('easy to guess');
+  await feedback('1 of at least 15 characters');
+  await page.fill('#password', WEAK_PASSWORD);
+  await feedback('easy to guess');
   await page.fill('#password', `${ADA} ${ADA}`);
-  await says('built on your name or address');
-  await page.fill('#password', `${GOOD} four`);
-  await says('This password is good.');
+  await feedback('built on your name or address');
+  await page.fill('#password', `${GOOD_PASSWORD} four`);
+  await feedback('This password is good.');
   assert.deepEqual(page.problems, []);
 });
 
-test('a refused password is explained beside its field, which has the focus', async () => {
-  const { link } = await system.newLink();
+test('a refused password is explained at its field, which gets the focus', async () => {
+  const { link } = await system.requestLink();
   const page = await openPage(browser);
   await page.goto(link);
-  await page.fill('#password', WEAK);
-  const [answer] = await Promise.all([page.waitForNavigation(), submit(page)]);
-  assert.equal(answer.status(), 422);
+  await page.fill('#password', WEAK_PASSWORD);
+  const [response] = await Promise.all([page.waitForNavigation(), submit(page)]);
+  assert.equal(response.status(), 422);
   assert.match(await page.title(), /^Error: /);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'password');
   assert.equal(await page.getAttribute('#password', 'aria-invalid'), 'true');
@@ -141,8 +141,8 @@ test('a refused password is explained beside its field, which has the focus', as
   assert.equal(await page.inputValue('#email'), ADA);
 });
 
-test('the password can be shown, and managers find their fields', async () => {
-  const { link } = await system.newLink();
+test('the password can be shown, and password managers find their fields', async () => {
+  const { link } = await system.requestLink();
   const page = await openPage(browser);
   await page.goto(link);
   assert.equal(await page.getAttribute('#password', 'autocomplete'), 'new-password');
@@ -153,22 +153,22 @@ test('the password can be shown, and managers find their fields', async () => {
   assert.equal(await page.getAttribute('#password', 'type'), 'password');
 });
 
-test('a double click sets the password once and says that it is set', async () => {
-  const { link } = await system.newLink();
+test('a double click sets the password once and shows success', async () => {
+  const { link } = await system.requestLink();
   const before = await epoch();
   const page = await openPage(browser);
   await page.goto(link);
-  await page.fill('#password', `${GOOD} five`);
+  await page.fill('#password', `${GOOD_PASSWORD} five`);
   await page.dblclick('#choose button:not(#show)');
   await page.locator('h1', { hasText: 'Your password is set' }).waitFor();
   assert.equal(await epoch(), before + 1);
 });
 
-test('the back button changes nothing and explains itself', async () => {
-  const { link } = await system.newLink();
+test('going back and forward changes nothing', async () => {
+  const { link } = await system.requestLink();
   const page = await openPage(browser);
   await page.goto(link);
-  await page.fill('#password', `${GOOD} six`);
+  await page.fill('#password', `${GOOD_PASSWORD} six`);
   await submit(page);
   assert.equal(await title(page), 'Your password is set');
   const before = await epoch();
@@ -177,10 +177,10 @@ test('the back button changes nothing and explains itself', async () => {
   assert.equal(await epoch(), before);
 });
 
-test('a link that was used says so at once and offers another, address filled in', async () => {
-  const { link, code } = await system.newLink();
-  const body = new URLSearchParams({ forgot_password_hash: code, new_password: `${GOOD} seven` });
-  await fetch(system.choose, { method: 'POST', body });
+test('a used link is reported at once, with a form for a new one', async () => {
+  const { link, code } = await system.requestLink();
+  const body = new URLSearchParams({ forgot_password_hash: code, new_password: `${GOOD_PASSWORD} seven` });
+  await fetch(system.changeUrl, { method: 'POST', body });
   const page = await openPage(browser);
   await page.goto(link);
   await page.locator('#dead h1').waitFor();
@@ -190,34 +190,34 @@ test('a link that was used says so at once and offers another, address filled in
   assert.equal(await title(page), 'Look at your inbox');
 });
 
-test('an expired link is refused, also without JavaScript', async () => {
-  const { link, code } = await system.newLink();
+test('an expired link is refused, even without JavaScript', async () => {
+  const { link, code } = await system.requestLink();
   await system.expireLinks();
   const page = await openPage(browser);
   await page.goto(link);
   await page.locator('#dead h1').waitFor();
   const plain = await openPage(browser, { javaScriptEnabled: false });
-  await plain.goto(system.choose);
+  await plain.goto(system.changeUrl);
   await plain.fill('#code', code);
-  await plain.fill('#password', GOOD);
-  const [answer] = await Promise.all([plain.waitForNavigation(), submit(plain)]);
-  assert.equal(answer.status(), 400);
+  await plain.fill('#password', GOOD_PASSWORD);
+  const [response] = await Promise.all([plain.waitForNavigation(), submit(plain)]);
+  assert.equal(response.status(), 400);
   assert.equal(await title(plain), 'This link no longer works');
 });
 
-test('what was typed comes back with a sentence that helps', async () => {
+test('an invalid address is kept and explained', async () => {
   const page = await openPage(browser);
-  await page.goto(system.ask);
+  await page.goto(system.forgotUrl);
   await page.fill('#email', 'ada at example');
-  const [answer] = await Promise.all([page.waitForNavigation(), page.click('main button')]);
-  assert.equal(answer.status(), 400);
+  const [response] = await Promise.all([page.waitForNavigation(), page.click('main button')]);
+  assert.equal(response.status(), 400);
   assert.equal(await page.inputValue('#email'), 'ada at example');
   assert.match(await page.textContent('#email-error'), /ada@example\.com/);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'email');
 });
 
-test('the language is the browser\'s, can be chosen, and the link comes along', async () => {
-  const { link } = await system.newLink();
+test('the language follows the browser and can be changed without losing the link', async () => {
+  const { link } = await system.requestLink();
   const page = await openPage(browser, { locale: 'de-DE' });
   await page.goto(link);
   assert.equal(await page.getAttribute('html', 'lang'), 'de');
@@ -225,13 +225,13 @@ test('the language is the browser\'s, can be chosen, and the link comes along', 
   await page.waitForURL(/lang=ar$/);
   assert.equal(await page.getAttribute('html', 'dir'), 'rtl');
   assert.equal(await page.inputValue('#email'), ADA);
-  await page.fill('#password', WEAK);
+  await page.fill('#password', WEAK_PASSWORD);
   await submit(page);
-  assert.equal(await page.getAttribute('html', 'lang'), 'ar', 'a form answers in the chosen language');
+  assert.equal(await page.getAttribute('html', 'lang'), 'ar', 'the response has the chosen language');
 });
 
-test('the keyboard is enough', async () => {
-  const { link } = await system.newLink();
+test('the keyboard is sufficient', async () => {
+  const { link } = await system.requestLink();
   const page = await openPage(browser);
   await page.goto(link);
   const focused = () => page.evaluate(() => document.activeElement.id);
@@ -241,13 +241,13 @@ test('the keyboard is enough', async () => {
     passed.push(await focused());
   }
   assert.deepEqual(passed, ['email', 'password']);
-  await page.keyboard.type(`${GOOD} eight`);
+  await page.keyboard.type(`${GOOD_PASSWORD} eight`);
   await page.keyboard.press('Enter');
   assert.equal(await until(() => title(page).catch(() => false), 'the next page'), 'Your password is set');
 });
 
-test('/.well-known/change-password leads to the page', async () => {
+test('/.well-known/change-password redirects to the page', async () => {
   const page = await openPage(browser);
   await page.goto(`${system.url}/.well-known/change-password`);
-  assert.equal(page.url(), system.ask);
+  assert.equal(page.url(), system.forgotUrl);
 });

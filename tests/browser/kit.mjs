@@ -1,4 +1,4 @@
-// The system under test, a browser, and the words that the tests are written in.
+// The system under test, a browser, and helpers for the tests.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,12 +11,12 @@ import { chromium } from 'playwright-core';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-// The account that the local system comes with, and passwords that it takes and refuses.
+// The sample user of the local system, and passwords that it accepts and refuses.
 export const ADA = 'ada@example.com';
-export const GOOD = 'ochre lantern tugboat sonnet';
-export const WEAK = 'password1234567';
+export const GOOD_PASSWORD = 'ochre lantern tugboat sonnet';
+export const WEAK_PASSWORD = 'password1234567';
 
-/** Starts the whole system in memory on free ports; `settings` are its environment. */
+/** Starts the local system in memory on free ports, with `settings` in its environment. */
 export async function startSystem(settings = {}) {
   const [port, dynamodbPort, sesPort] = await freePorts(3);
   const args = ['run', '--quiet', '--', 'runserver', '--memory', '--log-level', 'warn'];
@@ -26,24 +26,24 @@ export async function startSystem(settings = {}) {
   const url = `http://127.0.0.1:${port}`;
   const system = {
     url,
-    ask: `${url}/core/user/forgot-password/`,
-    choose: `${url}/core/user/change-forgotten-password/`,
-    inbox: `${url}/inbox/`,
-    mails: async () => (await fetch(`${url}/inbox.json`)).json(),
-    /** Does `ask`, which asks for a mail, and gives the link and the code in it. */
-    linkAfter: async ask => {
-      const links = async () => (await system.mails()).filter(mail => mail.text.includes('token='));
+    forgotUrl: `${url}/core/user/forgot-password/`,
+    changeUrl: `${url}/core/user/change-forgotten-password/`,
+    inboxUrl: `${url}/inbox/`,
+    emails: async () => (await fetch(`${url}/inbox.json`)).json(),
+    /** Runs `request`, which requests an email, and returns the link and the code in the email. */
+    linkAfter: async request => {
+      const links = async () => (await system.emails()).filter(email => email.text.includes('token='));
       const { length } = await links();
-      await ask();
-      const [mail] = await until(async () => {
+      await request();
+      const [email] = await until(async () => {
         const now = await links();
         return now.length > length && now;
-      }, 'the mail');
-      const [link] = mail.text.match(/^http\S+$/m);
+      }, 'the email');
+      const [link] = email.text.match(/^http\S+$/m);
       return { link, code: link.match(/token=(.{43})$/)[1] };
     },
-    newLink: () => system.linkAfter(() => fetch(system.ask, { method: 'POST', body: new URLSearchParams({ email: ADA }) })),
-    /** Lets every link expire, as a day would. */
+    requestLink: () => system.linkAfter(() => fetch(system.forgotUrl, { method: 'POST', body: new URLSearchParams({ email: ADA }) })),
+    /** Makes every link expire. */
     expireLinks: async () => {
       const rows = await dynamodb(dynamodbPort, 'Scan', { TableName: 'tokens' });
       for (const { token_digest } of rows.Items) {
@@ -55,31 +55,31 @@ export async function startSystem(settings = {}) {
         });
       }
     },
-    /** Adds a superuser, as an operator does. */
+    /** Adds a superuser with the operator's command. */
     addSuperuser: async (email, password) => {
       const args = ['run', '--quiet', '--', 'createsuperuser', '--email', email, '--password-stdin', '--dynamodb-port', dynamodbPort];
       const command = spawn('cargo', args.map(String), { cwd: ROOT, stdio: ['pipe', 'ignore', 'inherit'] });
       command.stdin.end(password);
       const [status] = await once(command, 'exit');
-      if (status !== 0) throw new Error(`createsuperuser ended with ${status}`);
+      if (status !== 0) throw new Error(`createsuperuser exited with ${status}`);
     },
-    account: async () => (await dynamodb(dynamodbPort, 'GetItem', { TableName: 'users', Key: { email: { S: ADA } } })).Item,
+    user: async () => (await dynamodb(dynamodbPort, 'GetItem', { TableName: 'users', Key: { email: { S: ADA } } })).Item,
     stop: async () => {
       child.kill('SIGTERM');
       await once(child, 'exit');
     },
   };
-  await until(() => fetch(`${url}/inbox.json`).then(answer => answer.ok, () => false), 'the system', 600);
+  await until(() => fetch(`${url}/inbox.json`).then(response => response.ok, () => false), 'the system', 600);
   return system;
 }
 
 export function startBrowser() {
-  // As root, and in a closed network, where a browser's own errands would only be refused.
-  const quiet = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: quiet });
+  // For root, and for networks that block the browser's own traffic.
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args });
 }
 
-/** A page in a context of its own, with what went wrong in it and what it asked for. */
+/** Opens a page in a new context. Its `problems` are script and policy errors, `requests` all requests. */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ locale: 'en-US', ...options });
   const page = await context.newPage();
@@ -87,30 +87,31 @@ export async function openPage(browser, options = {}) {
   page.requests = [];
   page.on('pageerror', error => page.problems.push(error.message));
   page.on('console', message => {
-    // An answer that is no success is part of many stories; a policy that is violated of none.
+    // Many tests expect error responses. No test expects a violated policy.
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) page.problems.push(message.text());
   });
   page.on('request', request => page.requests.push(`${request.method()} ${request.url()}`));
   return page;
 }
 
-// A mail is read inside of a mail program's page, which has the landmarks.
-const NOT_FOR_MAILS = { rules: { 'landmark-one-main': { enabled: false }, region: { enabled: false } } };
+// An email has no landmarks, because it is shown inside the page of an email program.
+const EMAIL_OPTIONS = { rules: { 'landmark-one-main': { enabled: false }, region: { enabled: false } } };
 
-/** What axe-core finds on `page`, by the rules of WCAG 2.2 AA and its best practices. */
-export async function accessibilityProblems(page, { isMail = false } = {}) {
+/** Returns what axe-core finds on `page`. */
+export async function accessibilityProblems(page, { isEmail = false } = {}) {
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate(options => globalThis.axe.run(options), isMail ? NOT_FOR_MAILS : {});
+  const { violations } = await page.evaluate(options => globalThis.axe.run(options), isEmail ? EMAIL_OPTIONS : {});
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(node => node.target).join(', ')}`);
 }
 
+/** Returns the first truthy result of `look`. Throws if there is none in time. */
 export async function until(look, what, tries = 100) {
   for (let i = 0; i < tries; i++) {
     const found = await look();
     if (found) return found;
     await new Promise(resolve => setTimeout(resolve, 100));
   }
-  throw new Error(`${what} did not come`);
+  throw new Error(`timed out waiting for ${what}`);
 }
 
 async function dynamodb(port, operation, body) {
@@ -120,9 +121,9 @@ async function dynamodb(port, operation, body) {
     'x-amz-date': '20260101T000000Z',
     authorization: 'AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0',
   };
-  const answer = await fetch(`http://127.0.0.1:${port}/`, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (!answer.ok) throw new Error(`${operation}: ${await answer.text()}`);
-  return answer.json();
+  const response = await fetch(`http://127.0.0.1:${port}/`, { method: 'POST', headers, body: JSON.stringify(body) });
+  if (!response.ok) throw new Error(`${operation}: ${await response.text()}`);
+  return response.json();
 }
 
 async function freePorts(count) {

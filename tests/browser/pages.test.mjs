@@ -1,9 +1,9 @@
-// Every page and both mails, as axe-core, a small screen and a scale see them.
+// Accessibility, layout and size of every page and both emails.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { GOOD, accessibilityProblems, openPage, startBrowser, startSystem } from './kit.mjs';
+import { GOOD_PASSWORD, accessibilityProblems, openPage, startBrowser, startSystem } from './kit.mjs';
 import { everyPage } from './visits.mjs';
 
 const MAX_COMPRESSED_BYTES = 20 * 1024;
@@ -19,18 +19,18 @@ after(async () => {
 
 for (const colorScheme of ['light', 'dark']) {
   for (const locale of ['en-US', 'ar']) {
-    test(`axe-core finds nothing, ${colorScheme}, ${locale}`, async () => {
+    test(`axe-core finds no problem, ${colorScheme}, ${locale}`, async () => {
       const page = await openPage(browser, { colorScheme, locale });
       for await (const name of everyPage(system, page)) {
-        const isMail = name.startsWith('mail');
-        assert.deepEqual(await accessibilityProblems(page, { isMail }), [], name);
+        const isEmail = name.startsWith('email-');
+        assert.deepEqual(await accessibilityProblems(page, { isEmail }), [], name);
       }
       assert.deepEqual(page.problems, []);
     });
   }
 }
 
-test('nothing is cut off at 320 pixels, which is also a zoom of 400 %', async () => {
+test('no page is wider than 320 pixels, which equals a zoom of 400%', async () => {
   for (const locale of ['en-US', 'de-DE', 'ar']) {
     const page = await openPage(browser, { viewport: { width: 320, height: 256 }, locale });
     for await (const name of everyPage(system, page)) {
@@ -40,9 +40,9 @@ test('nothing is cut off at 320 pixels, which is also a zoom of 400 %', async ()
   }
 });
 
-test('every target is large enough for a finger', async () => {
+test('every control is large enough to touch', async () => {
   const page = await openPage(browser, { viewport: { width: 360, height: 640 }, hasTouch: true });
-  for await (const name of everyPage(system, page, { withMails: false })) {
+  for await (const name of everyPage(system, page, { withEmails: false })) {
     const small = await page.evaluate(() => [...document.querySelectorAll('main button, main input, nav a')]
       .filter(element => element.getClientRects().length)
       .filter(element => element.getBoundingClientRect().height < 24)
@@ -51,8 +51,8 @@ test('every target is large enough for a finger', async () => {
   }
 });
 
-test('a page is less than 20 KiB, compressed', async context => {
-  for (const url of [system.ask, system.choose]) {
+test('a page is smaller than 20 KiB compressed', async context => {
+  for (const url of [system.forgotUrl, system.changeUrl]) {
     const html = await (await fetch(url)).text();
     const bytes = gzipSync(html).length;
     context.diagnostic(`${new URL(url).pathname}: ${html.length} bytes, ${bytes} compressed`);
@@ -60,11 +60,11 @@ test('a page is less than 20 KiB, compressed', async context => {
   }
 });
 
-test('a page is usable as soon as it is there', async context => {
-  const { link } = await system.newLink();
+test('the new-password page is usable as soon as it has loaded', async context => {
+  const { link } = await system.requestLink();
   const page = await openPage(browser);
   await page.goto(link);
-  await page.fill('#password', GOOD);
+  await page.fill('#password', GOOD_PASSWORD);
   const timing = await page.evaluate(() => performance.getEntriesByType('navigation')[0].toJSON());
   context.diagnostic(`interactive ${timing.domInteractive.toFixed(0)} ms, loaded ${timing.loadEventEnd.toFixed(0)} ms`);
 });

@@ -1,4 +1,4 @@
-// Draws docs/pictures: every page and both mails, light and dark, on a phone and on a desktop.
+// Takes the screenshots in docs/pictures: every page and both emails, light and dark, on phone and desktop.
 
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -15,9 +15,9 @@ for (const [screen, { width, height, shown }] of Object.entries(SCREENS)) {
     const page = await openPage(browser, { colorScheme, viewport: { width, height } });
     const pictures = [];
     for await (const name of everyPage(system, page)) {
-      // While a page is being replaced there may be nothing to draw for a moment.
+      // A screenshot can fail during navigation.
       const picture = await page.screenshot().catch(async () => {
-        console.log(`${screen} ${colorScheme}: ${name} once more`);
+        console.log(`${screen} ${colorScheme}: retrying ${name}`);
         await page.waitForTimeout(500);
         return page.screenshot();
       });

@@ -1,11 +1,11 @@
-// A walk past every page and both mails.
+// Visits every page and both emails.
 
-import { ADA, GOOD, WEAK } from './kit.mjs';
+import { ADA, GOOD_PASSWORD, WEAK_PASSWORD } from './kit.mjs';
 
-/** Brings `page` to each in turn and gives its name. */
-export async function* everyPage(system, page, { withMails = true } = {}) {
+/** Navigates `page` to each of them and yields its name. */
+export async function* everyPage(system, page, { withEmails = true } = {}) {
   const email = page.locator('main #email');
-  await page.goto(system.ask);
+  await page.goto(system.forgotUrl);
   yield 'ask';
   await email.fill('nobody');
   await page.click('main button');
@@ -13,31 +13,31 @@ export async function* everyPage(system, page, { withMails = true } = {}) {
   await email.fill(ADA);
   await page.click('main button');
   yield 'sent';
-  await page.goto(system.choose);
+  await page.goto(system.changeUrl);
   yield 'paste';
 
-  const { link } = await system.newLink();
+  const { link } = await system.requestLink();
   await page.goto('about:blank');
   await page.goto(link, { waitUntil: 'networkidle' });
   yield 'choose';
-  await page.fill('#password', WEAK);
+  await page.fill('#password', WEAK_PASSWORD);
   await page.click('#choose button:not(#show)');
   yield 'choose-refused';
-  await page.fill('#password', `${GOOD} ${Math.random()}`);
+  await page.fill('#password', `${GOOD_PASSWORD} ${Math.random()}`);
   await page.click('#choose button:not(#show)');
   yield 'done';
   await page.goto('about:blank');
   await page.goto(link, { waitUntil: 'networkidle' });
   yield 'dead';
 
-  if (!withMails) return;
-  await page.goto(system.inbox);
+  if (!withEmails) return;
+  await page.goto(system.inboxUrl);
   yield 'inbox';
-  // By themselves: the inbox shows them without scripts, which axe-core is one of.
-  const mails = await system.mails();
+  // Outside the inbox, which blocks scripts in emails, and so axe-core.
+  const emails = await system.emails();
   await page.goto('about:blank');
-  for (const [name, isOne] of [['mail-link', true], ['mail-changed', false]]) {
-    await page.setContent(mails.find(mail => mail.text.includes('token=') === isOne).html);
+  for (const [name, hasLink] of [['email-link', true], ['email-changed', false]]) {
+    await page.setContent(emails.find(email => email.text.includes('token=') === hasLink).html);
     yield name;
   }
 }
