@@ -6,7 +6,7 @@ mod report;
 mod time;
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -30,7 +30,9 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("time") => {
             let measurements = time::measure(&folder);
-            report::write(&measurements, &root.join("docs"));
+            let rows = report::print(&measurements);
+            let picture = root.join("docs/pictures/performance.svg");
+            fs::write(picture, chart::draw(&rows)).expect("the folder docs/pictures");
             ExitCode::SUCCESS
         }
         Some("count") => instructions::compare(&instructions::count(&folder), &baseline),

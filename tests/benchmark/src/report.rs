@@ -1,10 +1,10 @@
-//! The measurements as tables and as a chart, with the ratios between subjects.
+//! The measurements as tables, with the ratios between subjects.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use benchmark::subjects::BATCH;
 
-use crate::{chart, time::Measurement};
+use crate::time::Measurement;
 
 /// Summary of a sample of times, in milliseconds.
 #[derive(Clone, Copy)]
@@ -115,8 +115,8 @@ const HEAD: &str = "\
 | | init | first | cold, min / p50 | CPU of both | warm, p50 / p99 | per second | MiB | raw KiB | zip KiB |
 |---|---|---|---|---|---|---|---|---|---|";
 
-/// Prints the tables and writes the chart to `pictures/performance.svg` in the folder `docs`.
-pub(crate) fn write(measurements: &[Measurement], docs: &Path) {
+/// Prints the tables and returns the rows of the first one.
+pub(crate) fn print(measurements: &[Measurement]) -> Vec<Row> {
     let rows: Vec<Row> = measurements.iter().map(Row::new).collect();
     let ratios = ratios(&rows);
     println!("{HEAD}");
@@ -131,8 +131,7 @@ pub(crate) fn write(measurements: &[Measurement], docs: &Path) {
     let batch = f64::from(u32::try_from(BATCH).expect("ten"));
     let emails = mailer.map_or(0.0, |row| row.per_cpu_second * batch);
     println!("\nemails per second and core: {emails:.0}");
-    let picture = docs.join("pictures/performance.svg");
-    fs::write(picture, chart::draw(&rows)).expect("the folder docs/pictures");
+    rows
 }
 
 /// The figure by which two subjects are compared.
