@@ -22,14 +22,14 @@ type Asked = Arc<Mutex<Vec<(String, HeaderMap)>>>;
 /// A range API that knows one password, or fails at all of them.
 async fn range_api(status: StatusCode) -> (String, Asked) {
     let asked = Asked::default();
-    let answer =
+    let response =
         async move |State(asked): State<Asked>, Path(prefix): Path<String>, headers: HeaderMap| {
             asked.lock().expect("no panic").push((prefix, headers));
             let padding = "00000000000000000000000000000000000:0";
             (status, format!("{padding}\r\n{SUFFIX}:42\r\n{padding}"))
         };
     let router = Router::new()
-        .route("/range/{prefix}", get(answer))
+        .route("/range/{prefix}", get(response))
         .with_state(asked.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/range/", listener.local_addr().expect("bound"));
@@ -43,7 +43,7 @@ async fn app_with(url: &str) -> TestApp {
 }
 
 #[tokio::test]
-async fn a_password_from_a_breach_is_refused_and_the_link_still_works() {
+async fn a_breached_password_is_refused_and_the_link_stays_valid() {
     let (url, asked) = range_api(StatusCode::OK).await;
     let app = app_with(&url).await;
     let link = app.request_link(ADDRESS).await;
@@ -63,7 +63,7 @@ async fn a_password_from_a_breach_is_refused_and_the_link_still_works() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_keeps_nobody_from_a_new_password() {
+async fn a_failing_range_api_does_not_prevent_a_change() {
     let (failing, _) = range_api(StatusCode::SERVICE_UNAVAILABLE).await;
     for url in [failing.as_str(), "http://127.0.0.1:9/range/"] {
         let app = app_with(url).await;
@@ -75,7 +75,7 @@ async fn a_service_that_fails_keeps_nobody_from_a_new_password() {
 }
 
 #[tokio::test]
-async fn a_weak_password_is_refused_without_asking() {
+async fn a_weak_password_is_refused_without_a_lookup() {
     let (url, asked) = range_api(StatusCode::OK).await;
     let app = app_with(&url).await;
     let link = app.request_link(ADDRESS).await;
@@ -86,7 +86,7 @@ async fn a_weak_password_is_refused_without_asking() {
 }
 
 #[tokio::test]
-async fn the_host_of_the_range_api_is_enough() {
+async fn the_range_api_can_be_given_by_its_host() {
     let (url, asked) = range_api(StatusCode::OK).await;
     let app = app_with(url.trim_end_matches("/range/")).await;
     let link = app.request_link(ADDRESS).await;

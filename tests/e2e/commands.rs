@@ -5,6 +5,9 @@ use std::{
     net::Ipv4Addr,
     sync::{Arc, Mutex},
 };
+use tests::app::ADA;
+use tests::panel::Browser;
+use tests::panel::ROOT;
 
 use axum::{
     Router,
@@ -15,16 +18,14 @@ use axum::{
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     command::{manage, start},
-    http::{self, FORM, HttpResponse},
+    http::{self},
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
 };
 
-const ADA: &str = "ada@example.com";
-
-/// What CloudFormation answers for the stack `recovery`, with `outputs`.
+/// What CloudFormation responses for the stack `recovery`, with `outputs`.
 fn described(outputs: &[(&str, &str)]) -> String {
     let output = |(key, value): &(&str, &str)| {
         format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
@@ -56,14 +57,14 @@ const OUTPUTS: [(&str, &str); 4] = [
     ("ResetUrl", "https://app.example.com/reset"),
 ];
 
-/// An endpoint of CloudFormation that answers everything with one answer and keeps what it was
+/// An endpoint of CloudFormation that responses everything with one response and keeps what it was
 /// asked; its address.
-async fn cloudformation(status: StatusCode, answer: String) -> (String, Arc<Mutex<Vec<Bytes>>>) {
+async fn cloudformation(status: StatusCode, response: String) -> (String, Arc<Mutex<Vec<Bytes>>>) {
     let asked = Arc::<Mutex<Vec<Bytes>>>::default();
     let keep = asked.clone();
     let handler = post(move |body: Bytes| {
         keep.lock().expect("no panic").push(body);
-        async move { (status, [("content-type", "text/xml")], answer) }
+        async move { (status, [("content-type", "text/xml")], response) }
     });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
@@ -81,7 +82,7 @@ fn operator(app: &TestApp, url: &str) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn lists_are_json_too_and_what_is_not_there_has_a_code_of_its_own() {
+async fn lists_can_be_json_and_not_found_has_its_own_exit_code() {
     let app = TestApp::builder().user(user(ADA)).start().await;
     let env = app.environment();
 
@@ -120,7 +121,7 @@ async fn lists_are_json_too_and_what_is_not_there_has_a_code_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_stack_is_named_and_its_tables_and_settings_hold() {
+async fn a_named_stack_supplies_tables_and_settings() {
     let app = TestApp::builder().user(user(ADA)).start().await;
     let (url, asked) = cloudformation(StatusCode::OK, described(&OUTPUTS)).await;
     let mut env = operator(&app, &url);
@@ -148,11 +149,11 @@ async fn a_stack_is_named_and_its_tables_and_settings_hold() {
 }
 
 #[tokio::test]
-async fn a_stack_that_cannot_be_read_is_a_sentence() {
+async fn an_unreadable_stack_is_explained() {
     let app = TestApp::builder().start().await;
     let missing = refused("ValidationError", "Stack with id recovery does not exist");
     let denied = refused("AccessDenied", "User: arn is not authorized");
-    for (status, answer, code, parts) in [
+    for (status, response, code, parts) in [
         (
             400,
             missing,
@@ -176,25 +177,25 @@ async fn a_stack_that_cannot_be_read_is_a_sentence() {
         ),
     ] {
         let status = StatusCode::from_u16(status).expect("a status");
-        let (url, _) = cloudformation(status, answer).await;
+        let (url, _) = cloudformation(status, response).await;
         let mut env = operator(&app, &url);
         env.insert("AWS_REGION".to_owned(), "us-east-1".to_owned());
-        let ended = manage("users list --stack recovery", &env, "").await;
-        ended.assert_failed(code, &parts);
+        let output = manage("users list --stack recovery", &env, "").await;
+        output.assert_failed(code, &parts);
     }
 }
 
 #[tokio::test]
-async fn a_missing_region_and_missing_credentials_are_said() {
+async fn a_missing_region_or_missing_credentials_are_explained() {
     let env = [("AWS_EC2_METADATA_DISABLED", "true")];
     let mut env: BTreeMap<_, _> = env
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
-    let ended = manage("users list --aws", &env, "").await;
-    ended.assert_failed(1, &["no AWS region is set", "AWS_PROFILE"]);
+    let output = manage("users list --aws", &env, "").await;
+    output.assert_failed(1, &["no AWS region is set", "AWS_PROFILE"]);
     env.insert("AWS_REGION".to_owned(), "eu-central-1".to_owned());
-    let ended = manage("users list --aws", &env, "").await;
-    ended.assert_failed(1, &["no AWS credentials found", "aws sso login"]);
+    let output = manage("users list --aws", &env, "").await;
+    output.assert_failed(1, &["no AWS credentials found", "aws sso login"]);
 }
 
 /// A port that is free now.
@@ -204,36 +205,8 @@ async fn free_port() -> u16 {
     address.expect("a port").port()
 }
 
-/// The list of users in the panel at `panel`, after a sign-in as `email`.
-async fn users_page(panel: &str, email: &str) -> String {
-    let text = |answer: &HttpResponse| String::from_utf8_lossy(&answer.body).into_owned();
-    let cookies = |answer: &HttpResponse| -> String {
-        let set = answer.headers.get_all("set-cookie").iter();
-        let pairs = set.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
-        pairs.collect::<Vec<_>>().join("; ")
-    };
-    let sign_in = format!("{panel}/admin/sign-in/");
-    let form = http::send(Method::GET, &sign_in, &[], "").await;
-    let form_page = text(&form);
-    let (_, token) = form_page
-        .split_once("name=\"form_token\" value=\"")
-        .expect("a form");
-    let fields = [
-        ("form_token", &token[..43]),
-        ("email", email),
-        ("password", GOOD_PASSWORD),
-    ];
-    let form_cookies = cookies(&form);
-    let headers = [("content-type", FORM), ("cookie", form_cookies.as_str())];
-    let signed_in = http::send(Method::POST, &sign_in, &headers, http::form(&fields)).await;
-    assert_eq!(signed_in.status, 303, "{signed_in:?}");
-    let session = cookies(&signed_in);
-    let headers = [("cookie", session.as_str())];
-    text(&http::send(Method::GET, &format!("{panel}/admin/"), &headers, "").await)
-}
-
 #[tokio::test]
-async fn the_panel_of_a_stack_shows_its_users_and_makes_nothing() {
+async fn the_panel_of_a_stack_shows_its_users_and_writes_nothing() {
     let app = TestApp::builder()
         .with_cheap_hashes()
         .user(user(ADA))
@@ -256,20 +229,21 @@ async fn the_panel_of_a_stack_shows_its_users_and_makes_nothing() {
         "{line}"
     );
 
-    let page = users_page(&panel, "root@example.com").await;
+    let browser = Browser::sign_in(&panel, ROOT).await;
+    let page = browser.get("/admin/").await.text();
     for part in ["stack recovery, ", ADA, "Requests", "in CloudWatch"] {
         assert!(page.contains(part), "{part} in {page}");
     }
     assert!(!page.contains("/inbox/"));
     // Nobody else on the network reaches it, and only the panel is there.
-    let answer = http::send(
+    let response = http::send(
         Method::GET,
         &format!("{panel}/core/user/forgot-password/"),
         &[],
         "",
     )
     .await;
-    assert_eq!(answer.status, 404);
+    assert_eq!(response.status, 404);
     let calls = app.dynamodb.take_operations();
     let writes = ["CreateTable", "PutItem", "UpdateItem", "DeleteItem"];
     assert!(
@@ -279,7 +253,7 @@ async fn the_panel_of_a_stack_shows_its_users_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn the_panel_wants_to_know_which_tables() {
+async fn the_panel_requires_its_tables_to_be_named() {
     let app = TestApp::builder().start().await;
     let env = app.environment();
     manage("admin", &env, "")
@@ -290,20 +264,20 @@ async fn the_panel_wants_to_know_which_tables() {
 }
 
 #[tokio::test]
-async fn shells_can_complete_the_commands() {
+async fn completions_exist_for_three_shells() {
     for (shell, part) in [
         ("bash", "complete -F"),
         ("zsh", "#compdef manage"),
         ("fish", "complete -c manage"),
     ] {
-        let ended = manage(&format!("completions {shell}"), &BTreeMap::new(), "").await;
-        assert_eq!(ended.code, 0);
-        assert!(ended.out.contains(part) && ended.out.contains("createsuperuser"));
+        let output = manage(&format!("completions {shell}"), &BTreeMap::new(), "").await;
+        assert_eq!(output.code, 0);
+        assert!(output.out.contains(part) && output.out.contains("createsuperuser"));
     }
 }
 
 #[tokio::test]
-async fn a_list_may_be_read_in_part() {
+async fn a_closed_pipe_is_not_an_error() {
     let app = TestApp::builder().user(user(ADA)).start().await;
     for args in [
         "users list",
@@ -313,10 +287,10 @@ async fn a_list_may_be_read_in_part() {
         let mut process = start(args, &app.environment());
         // What `| head -0` does.
         drop(process.stdout.take());
-        let ended = process.wait_with_output().await.expect("it ran");
-        let error = String::from_utf8_lossy(&ended.stderr);
+        let output = process.wait_with_output().await.expect("it ran");
+        let error = String::from_utf8_lossy(&output.stderr);
         assert!(
-            ended.status.success() && error.is_empty(),
+            output.status.success() && error.is_empty(),
             "{args}: {error}"
         );
     }

@@ -3,12 +3,11 @@
 
 use aws::tables::User;
 use serde_json::{Value, json};
+use tests::app::ADA;
 use tests::{
     app::{GOOD_PASSWORD, TestApp, user},
     functions::at,
 };
-
-const ADA: &str = "ada@example.com";
 
 /// Ada's system, whose stream is read by hand and whose DynamoDB says what it is asked costs.
 async fn metered() -> TestApp {
@@ -70,7 +69,7 @@ async fn deliver_report(app: &TestApp, index: usize) {
 }
 
 #[tokio::test]
-async fn each_step_of_a_reset_consumes_what_the_page_about_costs_says() {
+async fn each_step_of_a_reset_consumes_the_documented_units() {
     let app = metered().await;
     app.functions
         .request_reset(ADA, at(0))
@@ -102,7 +101,7 @@ async fn each_step_of_a_reset_consumes_what_the_page_about_costs_says() {
 }
 
 #[tokio::test]
-async fn a_request_costs_one_write_whoever_it_is_for() {
+async fn a_request_costs_one_write_for_every_address() {
     let app = metered().await;
     for (second, email) in (0..).zip([ADA, "nobody@example.com", ADA]) {
         app.functions

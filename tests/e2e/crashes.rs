@@ -63,7 +63,7 @@ async fn crash(app: &TestApp, invocation: &Arc<Invocation>, index: usize, hang_p
     let function = Function::start(invocation.task.function(), &app.environment());
     let event = invocation.event();
     tokio::select! {
-        outcome = function.invoke(&event) => panic!("the function ended: {outcome:?}"),
+        outcome = function.invoke(&event) => panic!("the function output: {outcome:?}"),
         () = reached.notified() => {}
     }
     function.kill().await;

@@ -1,6 +1,8 @@
 //! `doctor`: the local system passes it, and what is broken is named with what to do.
 
 use std::collections::BTreeMap;
+use tests::app::ADA;
+use tests::wait_for;
 
 use aws::tables::User;
 use aws_sdk_dynamodb::types::{
@@ -15,8 +17,6 @@ use tests::{
     proxy::Action,
 };
 
-const ADA: &str = "ada@example.com";
-
 /// The environment of somebody who works on `app`.
 fn operator(app: &TestApp) -> BTreeMap<String, String> {
     let mut env = app.environment();
@@ -29,8 +29,8 @@ async fn doctor(options: &str, env: &BTreeMap<String, String>) -> CommandOutput 
 }
 
 /// What was found of `what`: its state, its detail and its advice.
-fn finding(ended: &CommandOutput, what: &str) -> (String, String, String) {
-    let findings = ended.json();
+fn finding(output: &CommandOutput, what: &str) -> (String, String, String) {
+    let findings = output.json();
     let findings = findings.as_array().expect("a list");
     let found = findings
         .iter()
@@ -45,9 +45,9 @@ fn finding(ended: &CommandOutput, what: &str) -> (String, String, String) {
 }
 
 /// Panics unless `what` is a problem, and the detail and the advice say so.
-fn assert_problem(ended: &CommandOutput, what: &str, detail: &str, advice: &str) {
-    assert_eq!(ended.code, 3, "{ended:?}");
-    let (state, found_detail, found_advice) = finding(ended, what);
+fn assert_problem(output: &CommandOutput, what: &str, detail: &str, advice: &str) {
+    assert_eq!(output.code, 3, "{output:?}");
+    let (state, found_detail, found_advice) = finding(output, what);
     assert_eq!(state, "problem", "{what}");
     assert!(found_detail.contains(detail), "{detail} in {found_detail}");
     assert!(found_advice.contains(advice), "{advice} in {found_advice}");
@@ -57,9 +57,9 @@ fn assert_problem(ended: &CommandOutput, what: &str, detail: &str, advice: &str)
 async fn the_local_system_passes() {
     let app = TestApp::builder().user(user(ADA)).start().await;
     let env = operator(&app);
-    let ended = doctor(&format!("--address {ADA}"), &env).await;
-    assert_eq!(ended.code, 0, "{ended:?}");
-    let findings = ended.json();
+    let output = doctor(&format!("--address {ADA}"), &env).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    let findings = output.json();
     let states: Vec<&Value> = findings
         .as_array()
         .expect("a list")
@@ -70,8 +70,8 @@ async fn the_local_system_passes() {
         states.len() >= 18 && states.iter().all(|state| *state == "ok"),
         "{findings}"
     );
-    assert!(finding(&ended, "RESET_URL").1.contains("200"));
-    assert!(finding(&ended, "account").1.contains("5 links"));
+    assert!(finding(&output, "RESET_URL").1.contains("200"));
+    assert!(finding(&output, "account").1.contains("5 links"));
 
     let text = manage("doctor", &env, "").await;
     assert_eq!(text.code, 0, "{text:?}");
@@ -106,7 +106,7 @@ async fn make_table(app: &TestApp, name: &str, key: &str, stream: Option<StreamV
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_as_it_should_be_is_named() {
+async fn a_misconfigured_table_is_reported() {
     let app = TestApp::builder().start().await;
     make_table(&app, "people", "id", None).await;
     make_table(&app, "links", "token_digest", None).await;
@@ -122,33 +122,33 @@ async fn a_table_that_is_not_as_it_should_be_is_named() {
     update.send().await.expect("DynamoDB responds");
 
     let options = "--users-table people --tokens-table links --outbox-table owed";
-    let ended = doctor(options, &operator(&app)).await;
-    assert_problem(&ended, "table people", "its key is id", "`migrate`");
+    let output = doctor(options, &operator(&app)).await;
+    assert_problem(&output, "table people", "its key is id", "`migrate`");
     assert_problem(
-        &ended,
+        &output,
         "table links, TTL",
         "is off",
         "update-time-to-live --table-name links",
     );
     assert_problem(
-        &ended,
+        &output,
         "table owed, TTL",
         "uses the attribute at",
         "AttributeName=expires_at",
     );
-    assert_problem(&ended, "table owed, stream", "KEYS_ONLY", "NEW_IMAGE");
+    assert_problem(&output, "table owed, stream", "KEYS_ONLY", "NEW_IMAGE");
     // Not even a write that cannot be fits a key of another form, unless it is looked at.
-    let (state, detail, _) = finding(&ended, "table people, your permissions");
+    let (state, detail, _) = finding(&output, "table people, your permissions");
     assert_eq!(
         (state.as_str(), detail.as_str()),
         ("ok", "allow reads and writes")
     );
-    let ended = doctor("--users-table nowhere", &operator(&app)).await;
-    assert_problem(&ended, "table nowhere", "does not exist", "`migrate`");
+    let output = doctor("--users-table nowhere", &operator(&app)).await;
+    assert_problem(&output, "table nowhere", "does not exist", "`migrate`");
 }
 
 #[tokio::test]
-async fn a_permission_that_is_missing_is_named() {
+async fn a_missing_permission_is_reported() {
     let app = TestApp::builder().start().await;
     let refused = || Action::error(400, "AccessDeniedException", "not authorized");
     for (operation, what) in [
@@ -164,65 +164,65 @@ async fn a_permission_that_is_missing_is_named() {
                 Action::Pass
             }
         });
-        let ended = doctor("", &operator(&app)).await;
-        assert_problem(&ended, what, "AccessDenied", operation);
+        let output = doctor("", &operator(&app)).await;
+        assert_problem(&output, what, "AccessDenied", operation);
     }
     app.dynamodb.pass_all();
     app.ses.intercept(move |_| refused());
-    let ended = doctor(&format!("--address {ADA}"), &operator(&app)).await;
+    let output = doctor(&format!("--address {ADA}"), &operator(&app)).await;
     for (what, operation) in [
         ("SES account", "ses:GetAccount"),
         ("SES identity", "ses:GetEmailIdentity"),
         ("SES suppression", "ses:GetSuppressedDestination"),
     ] {
-        assert_problem(&ended, what, "AccessDenied", operation);
+        assert_problem(&output, what, "AccessDenied", operation);
     }
 }
 
 #[tokio::test]
-async fn what_ses_does_not_send_is_named() {
+async fn ses_restrictions_are_reported() {
     let app = TestApp::builder().start().await;
-    let answer = |body: &'static str| {
-        let answer = http::Response::builder().header("content-type", "application/json");
-        Action::Respond(answer.body(body.into()).expect("a response"))
+    let response = |body: &'static str| {
+        let response = http::Response::builder().header("content-type", "application/json");
+        Action::Respond(response.body(body.into()).expect("a response"))
     };
     let account = r#"{"ProductionAccessEnabled": false, "SendingEnabled": false, "EnforcementStatus": "SHUTDOWN",
         "SendQuota": {"Max24HourSend": 200, "MaxSendRate": 1, "SentLast24Hours": 200}}"#;
     let unverified = r#"{"IdentityType": "DOMAIN", "VerifiedForSendingStatus": false}"#;
     app.ses
         .intercept(move |call| match call.operation.as_str() {
-            "GET /v2/email/account" => answer(account),
-            "GET /v2/email/identities/example.com" => answer(unverified),
+            "GET /v2/email/account" => response(account),
+            "GET /v2/email/identities/example.com" => response(unverified),
             _ => Action::error(404, "NotFoundException", "not found"),
         });
     let mut env = operator(&app);
     env.insert("SES_CONFIGURATION_SET".to_owned(), "mails".to_owned());
-    let ended = doctor("", &env).await;
-    assert_problem(&ended, "SES account", "SHUTDOWN", "AWS wrote");
+    let output = doctor("", &env).await;
+    assert_problem(&output, "SES account", "SHUTDOWN", "AWS wrote");
     assert_problem(
-        &ended,
+        &output,
         "SES sandbox",
         "only reaches verified addresses",
         "production access",
     );
-    assert_problem(&ended, "SES quota", "200 of 200 emails", "Service Quotas");
+    assert_problem(&output, "SES quota", "200 of 200 emails", "Service Quotas");
     assert_problem(
-        &ended,
+        &output,
         "SES identity",
         "example.com is not verified yet",
         "records",
     );
     assert_problem(
-        &ended,
+        &output,
         "SES configuration set mails",
         "does not exist",
         "SES_CONFIGURATION_SET",
     );
 
     app.ses.pass_all();
-    let ended = doctor("--address suppressionlist@simulator.amazonses.com", &env).await;
+    let output = doctor("--address suppressionlist@simulator.amazonses.com", &env).await;
     assert_problem(
-        &ended,
+        &output,
         "SES suppression list",
         "BOUNCE",
         "delete-suppressed-destination",
@@ -230,26 +230,26 @@ async fn what_ses_does_not_send_is_named() {
 }
 
 #[tokio::test]
-async fn settings_and_the_reset_url_are_looked_at() {
+async fn invalid_settings_and_an_unusable_reset_url_are_reported() {
     let app = TestApp::builder().start().await;
     let mut env = operator(&app);
     env.insert("CLIENT_LIMIT".to_owned(), "many".to_owned());
     env.insert("PASSWORD_MIN_LENGTH".to_owned(), "4".to_owned());
     env.insert("RESET_URL".to_owned(), app.url("/nowhere"));
-    let ended = doctor("", &env).await;
+    let output = doctor("", &env).await;
     assert_problem(
-        &ended,
+        &output,
         "settings of request",
         "CLIENT_LIMIT holds \"many\"",
         "set it",
     );
     assert_problem(
-        &ended,
+        &output,
         "settings of confirm",
         "PASSWORD_MIN_LENGTH",
         "set it",
     );
-    assert_problem(&ended, "RESET_URL", "returns 404", "deployed");
+    assert_problem(&output, "RESET_URL", "returns 404", "deployed");
 
     env.insert("RESET_URL".to_owned(), "http://127.0.0.1:1/".to_owned());
     assert_problem(
@@ -275,7 +275,7 @@ async fn settings_and_the_reset_url_are_looked_at() {
 }
 
 #[tokio::test]
-async fn what_keeps_mail_from_an_account_is_named() {
+async fn reasons_why_an_account_gets_no_email_are_reported() {
     let app = TestApp::builder()
         .set("ACCOUNT_LIMIT_PER_HOUR", "1")
         .user(user(ADA))
@@ -314,10 +314,10 @@ async fn what_keeps_mail_from_an_account_is_named() {
         let user = app.user("bounce@simulator.amazonses.com").await?;
         user.suppression().map(drop)
     };
-    tests::wait_for("the bounce", stopped).await;
-    let ended = look("bounce@simulator.amazonses.com").await;
+    wait_for("the bounce", stopped).await;
+    let output = look("bounce@simulator.amazonses.com").await;
     assert_problem(
-        &ended,
+        &output,
         "account bounce@",
         "is suppressed",
         "clear-suppression",

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use tests::proxy::TRANSACTION;
 
 use futures::{StreamExt, stream};
 use tests::{
@@ -18,7 +19,6 @@ use tests::{
 };
 use tokio::time::timeout;
 
-const TRANSACTION: &str = "TransactWriteItems";
 /// Invocations that run concurrently. They spend most of their time waiting.
 const CONCURRENCY: usize = 24;
 

@@ -1,11 +1,10 @@
 //! The whole journey: a forgotten password becomes a new one.
 
-use std::sync::Arc;
+use tests::app::cheap_hash;
+use tests::app::has_password;
 
 use aws::tables::User;
 use http::Method;
-use passwords::{HashFormat, HashParams, Password, PasswordHasher, verify};
-use rand::rngs::SysRng;
 use serde_json::json;
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
@@ -15,34 +14,16 @@ use tests::{
 const OLD_PASSWORD: &str = "an old password that she forgot";
 
 async fn ada() -> User {
-    let costs = HashParams {
-        memory_kib: 64,
-        iterations: 1,
-        parallelism: 1,
-        format: HashFormat::Phc,
-    };
-    let hasher = PasswordHasher::new(costs).expect("valid costs");
-    let hash = hasher
-        .hash(Arc::new(Password::new(OLD_PASSWORD)), &mut SysRng)
-        .await
-        .expect("hashes");
     User {
         name: Some("Ada".to_owned()),
-        password_hash: Some(hash),
+        password_hash: Some(cheap_hash(OLD_PASSWORD).await),
         session_epoch: 7,
         ..user(ADA)
     }
 }
 
-fn opens(password: &str, user: &User) -> bool {
-    verify(
-        &Password::new(password),
-        user.password_hash.as_deref().unwrap_or_default(),
-    )
-}
-
 #[tokio::test]
-async fn a_forgotten_password_becomes_a_new_one() {
+async fn a_forgotten_password_is_replaced() {
     let app = TestApp::builder().user(ada().await).start().await;
 
     app.request_reset(ADA).await.assert_worked();
@@ -57,17 +38,20 @@ async fn a_forgotten_password_becomes_a_new_one() {
 
     let weak = app.confirm(&link.token, WEAK_PASSWORD).await;
     weak.assert_problem(422, "weak_password");
-    let before = app.user(ADA).await.expect("she is there");
-    assert!(opens(OLD_PASSWORD, &before), "nothing has changed yet");
+    let before = app.ada().await;
+    assert!(
+        has_password(&before, OLD_PASSWORD),
+        "nothing has changed yet"
+    );
 
     // White space around a pasted token is none of it.
     let pasted = format!(" {}\n", link.token);
     app.confirm_with_email("Ada@Example.com", &pasted, GOOD_PASSWORD)
         .await
         .assert_worked();
-    let after = app.user(ADA).await.expect("she is there");
-    assert!(opens(GOOD_PASSWORD, &after));
-    assert!(!opens(OLD_PASSWORD, &after));
+    let after = app.ada().await;
+    assert!(has_password(&after, GOOD_PASSWORD));
+    assert!(!has_password(&after, OLD_PASSWORD));
     let hash = after.password_hash.as_deref().unwrap_or_default();
     assert!(
         hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
@@ -86,7 +70,7 @@ async fn a_forgotten_password_becomes_a_new_one() {
 }
 
 #[tokio::test]
-async fn every_reason_against_a_password_is_given_with_what_to_do() {
+async fn every_weakness_of_a_password_is_reported_with_advice() {
     let app = TestApp::builder()
         .with_cheap_hashes()
         .user(ada().await)
@@ -99,9 +83,9 @@ async fn every_reason_against_a_password_is_given_with_what_to_do() {
         ("Ada@Example.com 2026", &["contains_account"]),
         (&"long and longer ".repeat(17), &["too_long"]),
     ] {
-        let answer = app.confirm(&link.token, password).await;
-        answer.assert_problem(422, "weak_password");
-        let problem = answer.json();
+        let response = app.confirm(&link.token, password).await;
+        response.assert_problem(422, "weak_password");
+        let problem = response.json();
         let reasons = problem["reasons"].as_array().expect("a list");
         let found: Vec<&str> = reasons
             .iter()
@@ -124,7 +108,7 @@ async fn every_reason_against_a_password_is_given_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_name_in_the_account_counts_against_a_password() {
+async fn a_password_made_of_the_users_name_is_weak() {
     let grace = User {
         name: Some("Grace Brewster Hopper".to_owned()),
         ..user("someone@example.com")
@@ -135,13 +119,13 @@ async fn the_name_in_the_account_counts_against_a_password() {
         .start()
         .await;
     let link = app.request_link("someone@example.com").await;
-    let answer = app.confirm(&link.token, "gracebrewsterhopper1").await;
-    answer.assert_problem(422, "weak_password");
-    assert_eq!(answer.json()["reasons"][0]["code"], "contains_account");
+    let response = app.confirm(&link.token, "gracebrewsterhopper1").await;
+    response.assert_problem(422, "weak_password");
+    assert_eq!(response.json()["reasons"][0]["code"], "contains_account");
 }
 
 #[tokio::test]
-async fn the_settings_of_passwords_hold() {
+async fn password_settings_are_applied() {
     let app = TestApp::builder()
         .with_cheap_hashes()
         .set("PASSWORD_MIN_LENGTH", "8")
@@ -151,8 +135,8 @@ async fn the_settings_of_passwords_hold() {
         .await;
     let link = app.request_link(ADA).await;
     app.confirm(&link.token, "kWv7 0pZqL").await.assert_worked();
-    let user = app.user(ADA).await.expect("she is there");
-    assert!(opens("kWv7 0pZqL", &user));
+    let user = app.ada().await;
+    assert!(has_password(&user, "kWv7 0pZqL"));
     let hash = user.password_hash.unwrap_or_default();
     assert!(
         hash.starts_with("argon2$argon2id$v=19$m=64,t=1,p=1$"),
@@ -161,7 +145,7 @@ async fn the_settings_of_passwords_hold() {
 }
 
 #[tokio::test]
-async fn a_check_says_what_would_become_of_a_password_and_changes_nothing() {
+async fn check_only_judges_a_password_and_changes_nothing() {
     let app = TestApp::builder()
         .manual_delivery()
         .with_cheap_hashes()
@@ -199,7 +183,7 @@ async fn a_check_says_what_would_become_of_a_password_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn mails_are_in_the_language_of_the_account_else_of_the_browser() {
+async fn emails_are_in_the_accounts_language_or_the_browsers() {
     let spanish = User {
         locale: Some("es".to_owned()),
         ..user("eva@example.com")
@@ -226,14 +210,14 @@ async fn mails_are_in_the_language_of_the_account_else_of_the_browser() {
 }
 
 #[tokio::test]
-async fn norm_03_neither_asking_nor_guessing_changes_the_account() {
+async fn norm_03_requests_and_wrong_tokens_do_not_change_the_account() {
     let app = TestApp::builder()
         .with_cheap_hashes()
         .user(ada().await)
         .start()
         .await;
     let account = async || {
-        let mut row = app.rows("users").await.pop().expect("she is there");
+        let mut row = app.rows("users").await.pop().expect("a row");
         row.retain(|name, _| !name.starts_with("recovery_"));
         row
     };
@@ -251,7 +235,7 @@ async fn norm_03_neither_asking_nor_guessing_changes_the_account() {
 }
 
 #[tokio::test]
-async fn norm_12_pages_load_run_and_frame_nothing_else() {
+async fn norm_12_pages_forbid_foreign_content_and_framing() {
     let app = TestApp::with_ada_and_manual_delivery().await;
     for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
         let page = send(Method::GET, &app.url(path), &[], "").await;
@@ -271,7 +255,7 @@ async fn norm_12_pages_load_run_and_frame_nothing_else() {
 }
 
 #[tokio::test]
-async fn norm_13_fields_beside_the_documented_ones_set_nothing() {
+async fn norm_13_undocumented_fields_are_ignored() {
     let app = TestApp::with_ada().await;
     let link = app.request_link(ADA).await;
     let body = json!({
@@ -280,8 +264,8 @@ async fn norm_13_fields_beside_the_documented_ones_set_nothing() {
         "name": "Eve", "session_epoch": 99, "password_hash": "x", "issued_at": 0,
     });
     app.post(CHANGE_PASSWORD, &body).await.assert_worked();
-    let ada = app.user(ADA).await.expect("she is there");
-    assert!(ada.is_active && !ada.is_superuser && opens(GOOD_PASSWORD, &ada));
+    let ada = app.ada().await;
+    assert!(ada.is_active && !ada.is_superuser && has_password(&ada, GOOD_PASSWORD));
     assert_eq!(
         (ada.user_id.as_str(), ada.mail_to.as_str(), ada.name),
         ("u-1", ADA, None)
@@ -290,13 +274,13 @@ async fn norm_13_fields_beside_the_documented_ones_set_nothing() {
 }
 
 #[tokio::test]
-async fn norm_15_a_long_password_counts_to_its_last_character() {
+async fn norm_15_a_long_password_is_not_truncated() {
     let app = TestApp::with_ada().await;
     let link = app.request_link(ADA).await;
     let all: String = GOOD_PASSWORD.chars().cycle().take(255).collect();
     let long = format!("{all}\u{1f40e}");
     app.confirm(&link.token, &long).await.assert_worked();
-    let ada = app.user(ADA).await.expect("she is there");
-    assert!(opens(&long, &ada));
-    assert!(!opens(&all, &ada) && !opens(&format!("{all}x"), &ada));
+    let ada = app.ada().await;
+    assert!(has_password(&ada, &long));
+    assert!(!has_password(&ada, &all) && !has_password(&ada, &format!("{all}x")));
 }

@@ -6,6 +6,8 @@
 //! places that could tell.
 
 use std::collections::BTreeMap;
+use tests::app::ADA;
+use tests::app::OTHER_PASSWORD;
 
 use futures::future::join_all;
 use http::Method;
@@ -48,7 +50,7 @@ fn quoting_errors() -> Vec<Action> {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_logged_by_its_code_alone() {
+async fn a_refused_request_is_logged_by_code_only() {
     let app = TestApp::builder().manual_delivery().start().await;
     let secrets = [
         ("email", ADDRESS),
@@ -70,8 +72,8 @@ async fn what_is_refused_is_logged_by_its_code_alone() {
             (ADDRESS, form(&secrets)),
             ("text/plain; charset=\"ada.lovelace+work@example.com\"", form(&secrets)),
         ] {
-            let answer = send(Method::POST, &app.url(path), &[("content-type", content_type)], body).await;
-            assert!(answer.status == 400 || answer.status == 415 || path == FORGOT_PASSWORD, "{answer:?}");
+            let response = send(Method::POST, &app.url(path), &[("content-type", content_type)], body).await;
+            assert!(response.status == 400 || response.status == 415 || path == FORGOT_PASSWORD, "{response:?}");
         }
         let query = format!("{}?{}", app.url(path), form(&secrets));
         send(Method::PUT, &query, &[("x-note", ADDRESS)], form(&secrets)).await;
@@ -86,7 +88,7 @@ async fn what_is_refused_is_logged_by_its_code_alone() {
 }
 
 #[tokio::test]
-async fn a_failing_service_is_logged_without_what_it_quotes() {
+async fn a_services_error_is_logged_without_the_data_that_it_quotes() {
     let log_start = mark();
     let targets = [
         "GetItem",
@@ -136,16 +138,16 @@ async fn fail(target: &'static str, action: Action) {
         app.confirm(&link.token, GOOD_PASSWORD),
         delivered
     );
-    for answer in [asked, confirmed] {
+    for response in [asked, confirmed] {
         assert!(
-            !String::from_utf8_lossy(&answer.body).contains(ADDRESS),
-            "{answer:?}"
+            !String::from_utf8_lossy(&response.body).contains(ADDRESS),
+            "{response:?}"
         );
     }
 }
 
 #[tokio::test]
-async fn the_binaries_log_no_secret_whatever_fails() {
+async fn the_binaries_log_no_secret_when_services_fail() {
     let app = TestApp::builder()
         .manual_delivery()
         .with_cheap_hashes()
@@ -276,7 +278,7 @@ async fn runserver_logs_no_secret() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_none_is_logged_without_what_it_holds() {
+async fn an_invalid_batch_is_logged_without_its_content() {
     let app = TestApp::builder()
         .manual_delivery()
         .user(user("ada@example.com"))
@@ -291,4 +293,33 @@ async fn a_batch_that_is_none_is_logged_without_what_it_holds() {
         mailer.invoke(&foreign).await.expect_err("it is no batch");
     }
     app.secrets.assert_absent_from(&mailer.logs());
+}
+
+#[tokio::test]
+async fn attack_24_no_log_line_contains_an_address_token_password_or_link() {
+    let log_start = mark();
+    let app = TestApp::with_ada().await;
+    let link = app.request_link(ADA).await;
+    for (password, email) in [
+        (WEAK_PASSWORD, ADA),
+        (OTHER_PASSWORD, "eve@example.com"),
+        (GOOD_PASSWORD, ADA),
+        (GOOD_PASSWORD, ADA),
+    ] {
+        app.confirm_with_email(email, &link.token, password).await;
+    }
+    app.wait_for_email(ADA, 2).await;
+    app.wait_for_mailer().await;
+    let logs = captured_since(log_start);
+    app.secrets.assert_absent_from(&logs);
+    // The search would find nothing in logs that were empty.
+    for line in [
+        "reset email requested",
+        "email sent",
+        "invalid_token",
+        "weak_password",
+        "password changed",
+    ] {
+        assert!(logs.contains(line), "{line}");
+    }
 }

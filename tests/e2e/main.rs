@@ -1,21 +1,35 @@
-//! Outcome-to-end tests: every test drives the real functions over the real protocols.
+//! End-to-end tests: they drive the real functions over the real protocols.
 
+mod address_attacks;
 mod admin;
-mod attacks;
+mod admin_sign_in;
 mod breaches;
+mod calls;
+mod client_address;
 mod commands;
+mod concurrency;
+mod cors;
 mod costs;
 mod crashes;
 mod doctor;
+mod emails;
+mod enumeration_attacks;
+mod existing_table;
 mod faults;
+mod fields;
+mod function_settings;
 mod http;
+mod import;
 mod journey;
 mod lambda;
+mod limits;
 mod logs;
 mod mailer;
 mod model;
 mod openapi;
 mod outcomes;
-mod pressure;
 mod recipes;
-mod users;
+mod request_attacks;
+mod security_page;
+mod token_attacks;
+mod unavailable;

@@ -241,7 +241,7 @@ impl<'a> Play<'a> {
 
     async fn create(&self, who: usize) {
         let created = self.app.users().create(&user(&self.emails[who])).await;
-        // Not whether: a try whose answer came too late has made it, and the next finds it.
+        // Not whether: a try whose response came too late has made it, and the next finds it.
         created.expect("DynamoDB responds");
     }
 
@@ -268,10 +268,10 @@ impl<'a> Play<'a> {
         // From a client of its own: the limit per client is another matter.
         let client = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + next()).to_string();
         let now = self.model.now;
-        let answer = self
+        let response = self
             .functions
             .request_reset_from(&client, &self.emails[who], now);
-        answer.await.assert_worked();
+        response.await.assert_worked();
         let window = now.timestamp().div_euclid(600) * 600;
         let id = format!("request#{client}#{window}");
         self.owe(who, true, &id).await;
@@ -347,16 +347,16 @@ impl<'a> Play<'a> {
             .map(|index| (index, format!("{GOOD_PASSWORD} {}", next())))
             .collect();
         let (functions, now) = (self.functions, self.model.now);
-        let answers = tries.iter().map(|(index, password)| {
+        let responses = tries.iter().map(|(index, password)| {
             functions.confirm(&self.model.links[*index].token, password, now)
         });
-        let answers: Vec<bool> = join_all(answers)
+        let responses: Vec<bool> = join_all(responses)
             .await
             .iter()
-            .map(|answer| match answer.status_and_code() {
+            .map(|response| match response.status_and_code() {
                 (200, _) => true,
                 (400, code) if code == "invalid_token" => false,
-                _ => panic!("{answer:?}"),
+                _ => panic!("{response:?}"),
             })
             .collect();
 
@@ -368,13 +368,13 @@ impl<'a> Play<'a> {
                 let (link, password) = &tries[index];
                 worked[index] = model.confirm(*link, password);
             }
-            if worked == answers && self.is_as(&model).await {
+            if worked == responses && self.is_as(&model).await {
                 explained = Some(model);
                 break;
             }
         }
-        self.model = explained.unwrap_or_else(|| panic!("no order explains {answers:?}"));
-        for ((index, _), worked) in tries.iter().zip(answers) {
+        self.model = explained.unwrap_or_else(|| panic!("no order explains {responses:?}"));
+        for ((index, _), worked) in tries.iter().zip(responses) {
             if worked {
                 let link = &self.model.links[*index];
                 let digest = ResetToken::parse(&link.token).expect("a token").digest();
@@ -389,13 +389,13 @@ impl<'a> Play<'a> {
             return;
         };
         let (link, now) = (&self.model.links[index], self.model.now);
-        let answer = self.functions.confirm(&link.token, WEAK_PASSWORD, now);
+        let response = self.functions.confirm(&link.token, WEAK_PASSWORD, now);
         let expected = if link.holds(now) {
             (422, "weak_password".to_owned())
         } else {
             (400, "invalid_token".to_owned())
         };
-        assert_eq!(answer.await.status_and_code(), expected);
+        assert_eq!(response.await.status_and_code(), expected);
     }
 
     async fn set_active(&mut self, who: usize, is_active: bool) {
@@ -504,7 +504,7 @@ async fn play(app: &TestApp, functions: &Functions, ops: &[Op]) {
 }
 
 #[test]
-fn anything_in_any_order_is_as_the_model_says() {
+fn random_sequences_match_the_model() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -11,12 +11,12 @@ use web::Problem;
 
 /// The description, as the running system serves it.
 async fn described(app: &TestApp) -> Value {
-    let answer = send(Method::GET, &app.url("/openapi.json"), &[], "").await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-    answer.json()
+    let response = send(Method::GET, &app.url("/openapi.json"), &[], "").await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    response.json()
 }
 
 /// `value`, or what it refers to.
@@ -67,7 +67,7 @@ fn problems() -> Vec<Problem> {
     ]
 }
 
-/// Whether the first and the second resource answer `problem`. A new kind has to find its place
+/// Whether the first and the second resource response `problem`. A new kind has to find its place
 /// here, and in [`problems`].
 fn is_answered(problem: &Problem) -> [bool; 2] {
     match problem {
@@ -84,7 +84,7 @@ fn is_answered(problem: &Problem) -> [bool; 2] {
     }
 }
 
-/// What the resource (0 or 1) really answers.
+/// What the resource (0 or 1) really responses.
 fn answered_problems(resource: usize) -> BTreeSet<(String, String)> {
     problems()
         .into_iter()
@@ -97,7 +97,7 @@ fn answered_problems(resource: usize) -> BTreeSet<(String, String)> {
 }
 
 #[tokio::test]
-async fn it_names_exactly_the_paths_that_are_routed() {
+async fn the_description_lists_exactly_the_routed_paths() {
     let app = TestApp::builder().manual_delivery().start().await;
     let root = described(&app).await;
     let described: BTreeSet<&str> = root["paths"]
@@ -114,17 +114,17 @@ async fn it_names_exactly_the_paths_that_are_routed() {
     assert_eq!(described, routed);
 
     for path in described {
-        let answer = send(Method::GET, &app.url(path), &[], "").await;
+        let response = send(Method::GET, &app.url(path), &[], "").await;
         let responses = &root["paths"][path]["get"]["responses"];
         assert!(
-            responses.get(answer.status.as_str()).is_some(),
-            "{path}: {answer:?}"
+            responses.get(response.status.as_str()).is_some(),
+            "{path}: {response:?}"
         );
     }
 }
 
 #[tokio::test]
-async fn it_names_exactly_the_problems_that_are_answered() {
+async fn the_description_lists_exactly_the_possible_problems() {
     let app = TestApp::builder().manual_delivery().start().await;
     let root = described(&app).await;
     for (resource, paths) in [FORGOT_PASSWORD, CHANGE_FORGOTTEN_PASSWORD]
@@ -142,7 +142,7 @@ async fn it_names_exactly_the_problems_that_are_answered() {
 }
 
 #[tokio::test]
-async fn it_names_exactly_the_reasons_against_a_password() {
+async fn the_description_lists_exactly_the_password_weaknesses() {
     let app = TestApp::builder().manual_delivery().start().await;
     let root = described(&app).await;
     let codes = &root["components"]["schemas"]["Reason"]["properties"]["code"]["enum"];

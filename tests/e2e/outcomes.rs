@@ -1,6 +1,8 @@
 //! What became of a mail: the mailer is told by SES, and writes it down where an operator looks.
 
 use std::sync::Arc;
+use tests::app::ADA;
+use tests::functions::NO_FAILURES;
 
 use aws::tables::{SuppressionClearing, Users};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -18,9 +20,6 @@ use tests::{
 };
 use tokio::sync::Notify;
 
-const ADA: &str = "ada@example.com";
-const NOTHING: [&str; 0] = [];
-
 async fn start() -> TestApp {
     TestApp::builder()
         .manual_delivery()
@@ -37,7 +36,7 @@ async fn ask(app: &TestApp, seconds: i64) {
     let asked = functions.request_reset(ADA, at(seconds)).await;
     asked.assert_worked();
     let record = app.stream_records().await.pop().expect("a record");
-    assert_eq!(functions.deliver(&[record], at(seconds)).await, NOTHING);
+    assert_eq!(functions.deliver(&[record], at(seconds)).await, NO_FAILURES);
 }
 
 /// The sample event `name`, about the last mail that went to SES.
@@ -63,7 +62,7 @@ async fn tell(app: &TestApp, event: &Value) {
 }
 
 async fn mails(app: &TestApp) -> Vec<SentEmail> {
-    app.user(ADA).await.expect("is there").recovery.emails
+    app.ada().await.recovery.emails
 }
 
 async fn states(app: &TestApp) -> Vec<Option<DeliveryState>> {
@@ -72,11 +71,7 @@ async fn states(app: &TestApp) -> Vec<Option<DeliveryState>> {
 }
 
 async fn is_stopped(app: &TestApp) -> bool {
-    app.user(ADA)
-        .await
-        .expect("is there")
-        .suppression()
-        .is_some()
+    app.ada().await.suppression().is_some()
 }
 
 async fn clear(app: &TestApp) -> SuppressionClearing {
@@ -89,7 +84,7 @@ async fn clear(app: &TestApp) -> SuppressionClearing {
 }
 
 #[tokio::test]
-async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
+async fn a_permanent_bounce_stops_email_until_an_operator_clears_it() {
     let app = start().await;
     ask(&app, 0).await;
     let link = app.link_in(&app.emails()[0]);
@@ -112,7 +107,10 @@ async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
         .await
         .assert_worked();
     let records = app.stream_records().await;
-    assert_eq!(app.functions.deliver(&records[2..], at(20)).await, NOTHING);
+    assert_eq!(
+        app.functions.deliver(&records[2..], at(20)).await,
+        NO_FAILURES
+    );
     assert_eq!(app.emails().len(), 1);
     assert_eq!(app.rows("tokens").await.len(), 0);
 
@@ -125,7 +123,7 @@ async fn a_bounce_for_good_stops_mail_until_an_operator_clears_it() {
 }
 
 #[tokio::test]
-async fn a_complaint_stops_mail_and_one_that_is_taken_back_does_not() {
+async fn a_complaint_stops_email_unless_it_is_withdrawn() {
     let app = start().await;
     ask(&app, 0).await;
     let complaint = report(&app, "mailer-complaint.json");
@@ -142,7 +140,7 @@ async fn a_complaint_stops_mail_and_one_that_is_taken_back_does_not() {
 }
 
 #[tokio::test]
-async fn a_bounce_that_may_pass_stops_nothing() {
+async fn a_transient_bounce_does_not_stop_email() {
     let app = start().await;
     ask(&app, 0).await;
     let mut bounce = report(&app, "mailer-bounce.json");
@@ -154,7 +152,7 @@ async fn a_bounce_that_may_pass_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_late_delivery_does_not_hide_a_bounce_and_costs_no_write() {
+async fn a_late_delivery_event_neither_hides_a_bounce_nor_costs_a_write() {
     let app = start().await;
     ask(&app, 0).await;
     let (bounce, delivery) = (
@@ -172,7 +170,7 @@ async fn a_late_delivery_does_not_hide_a_bounce_and_costs_no_write() {
 }
 
 #[tokio::test]
-async fn a_suppression_ends_with_the_address_that_it_was_made_for() {
+async fn a_suppression_ends_when_the_address_changes() {
     let app = start().await;
     ask(&app, 0).await;
     let bounce = report(&app, "mailer-bounce.json");
@@ -188,7 +186,7 @@ async fn a_suppression_ends_with_the_address_that_it_was_made_for() {
 }
 
 #[tokio::test]
-async fn what_is_about_nobody_changes_nothing() {
+async fn an_event_about_an_unknown_email_changes_nothing() {
     let app = start().await;
     ask(&app, 0).await;
     let bounce = report(&app, "mailer-bounce.json");
@@ -209,7 +207,7 @@ async fn what_is_about_nobody_changes_nothing() {
         ("/detail/bounce", json!("gone"), &[]),
     ] {
         let mut event = bounce.clone();
-        *event.pointer_mut(pointer).expect("is there") = value;
+        *event.pointer_mut(pointer).expect("a row") = value;
         app.dynamodb.clear_calls();
         tell(&app, &event).await;
         assert_eq!(app.dynamodb.take_operations(), calls, "{pointer}");
@@ -219,7 +217,7 @@ async fn what_is_about_nobody_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_table_that_does_not_answer_is_an_error_so_that_the_event_comes_again() {
+async fn a_dynamodb_failure_leads_to_a_retry_of_the_event() {
     let app = start().await;
     ask(&app, 0).await;
     let bounce = report(&app, "mailer-bounce.json");
@@ -240,7 +238,7 @@ async fn a_table_that_does_not_answer_is_an_error_so_that_the_event_comes_again(
 }
 
 #[tokio::test]
-async fn a_mail_that_is_taken_meanwhile_does_not_lose_what_became_of_another() {
+async fn a_concurrent_email_does_not_lose_the_outcome_of_another() {
     let app = Arc::new(start().await);
     ask(&app, 0).await;
     let bounce = report(&app, "mailer-bounce.json");
@@ -275,13 +273,13 @@ async fn a_mail_that_is_taken_meanwhile_does_not_lose_what_became_of_another() {
         go.notify_one();
     };
     let (failed, ()) = tokio::join!(deliver, tell);
-    assert_eq!(failed, NOTHING);
+    assert_eq!(failed, NO_FAILURES);
     assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
     assert_eq!(app.emails().len(), 1, "mail was stopped before the second");
 }
 
 #[tokio::test]
-async fn both_mails_are_written_down_before_they_are_sent() {
+async fn both_emails_are_recorded_before_they_are_sent() {
     let app = start().await;
     app.dynamodb.clear_calls();
     app.functions
@@ -290,7 +288,7 @@ async fn both_mails_are_written_down_before_they_are_sent() {
         .assert_worked();
     let records = app.stream_records().await;
     let _ = app.dynamodb.take_calls();
-    assert_eq!(app.functions.deliver(&records, at(0)).await, NOTHING);
+    assert_eq!(app.functions.deliver(&records, at(0)).await, NO_FAILURES);
     assert_eq!(
         app.dynamodb.take_operations(),
         ["GetItem", "UpdateItem", "PutItem"]
@@ -302,7 +300,10 @@ async fn both_mails_are_written_down_before_they_are_sent() {
         .assert_worked();
     let records = app.stream_records().await;
     let _ = app.dynamodb.take_calls();
-    assert_eq!(app.functions.deliver(&records[1..], at(2)).await, NOTHING);
+    assert_eq!(
+        app.functions.deliver(&records[1..], at(2)).await,
+        NO_FAILURES
+    );
     assert_eq!(app.dynamodb.take_operations(), ["GetItem", "UpdateItem"]);
     assert_eq!(app.ses.take_operations(), [SEND_EMAIL, SEND_EMAIL]);
     let kinds: Vec<&str> = mails(&app)
@@ -314,7 +315,7 @@ async fn both_mails_are_written_down_before_they_are_sent() {
 }
 
 #[tokio::test]
-async fn what_ses_refuses_is_written_down_too() {
+async fn an_email_refused_by_ses_is_recorded() {
     let app = start().await;
     app.ses.intercept(|_| {
         Action::error(
@@ -337,7 +338,7 @@ async fn what_ses_refuses_is_written_down_too() {
 }
 
 #[tokio::test]
-async fn the_mailbox_simulator_shows_it_all_on_one_machine() {
+async fn the_local_mailbox_simulator_produces_every_outcome() {
     let (bounce, complaint, success) = (
         "bounce+ada@simulator.amazonses.com",
         "complaint@simulator.amazonses.com",

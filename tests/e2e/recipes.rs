@@ -3,15 +3,14 @@
 
 use aws::tables::Users;
 use rules::address::EmailAddress;
+use tests::app::ADA;
 use tests::{
     app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
     recipe::{holds, sign_in},
 };
 
-const ADA: &str = "ada@example.com";
-
 #[test]
-fn the_page_shows_what_is_tested() {
+fn the_page_shows_the_tested_code() {
     let (page, tested) = (
         include_str!("../../docs/recipes.md"),
         include_str!("../src/recipe.rs"),
@@ -21,7 +20,7 @@ fn the_page_shows_what_is_tested() {
 }
 
 #[tokio::test]
-async fn a_reset_changes_who_signs_in_and_ends_older_sessions() {
+async fn a_reset_replaces_the_password_and_ends_older_sessions() {
     let app = TestApp::builder()
         .without_email_budget()
         .user(user(ADA))

@@ -4,7 +4,10 @@
 //! The system remembers the addresses, tokens, passwords and links that a test uses through it. At
 //! the test's end no log line may contain one of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use ::http::Method;
 use aws::tables::{TokenRow, Tokens, User, Users};
@@ -13,10 +16,13 @@ use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
 use local::{inbox::StoredMail, system::LocalSystem};
 use manage::stream_record::lambda_record;
-use passwords::{Password, verify};
+use passwords::{HashFormat, HashParams, Password, PasswordHasher, verify};
 use rand::rngs::SysRng;
 use rules::{
-    address::EmailAddress, environment::Environment, recovery::Recovery, token::ResetToken,
+    address::EmailAddress,
+    environment::Environment,
+    recovery::{EmailKind, Recovery},
+    token::ResetToken,
 };
 use serde_json::{Value, json};
 
@@ -63,6 +69,27 @@ pub fn user(mail_to: &str) -> User {
         created_at: None,
         recovery: Recovery::default(),
     }
+}
+
+/// Returns a hash of `password` with minimal costs.
+pub async fn cheap_hash(password: &str) -> String {
+    let costs = HashParams {
+        memory_kib: 64,
+        iterations: 1,
+        parallelism: 1,
+        format: HashFormat::Phc,
+    };
+    let hasher = PasswordHasher::new(costs).expect("valid costs");
+    let password = Arc::new(Password::new(password));
+    let hash = hasher.hash(password, &mut SysRng).await;
+    hash.expect("a hash")
+}
+
+/// Returns whether `password` is the user's.
+#[must_use]
+pub fn has_password(user: &User, password: &str) -> bool {
+    let hash = user.password_hash.as_deref();
+    hash.is_some_and(|hash| verify(&Password::new(password), hash))
 }
 
 /// A running system.
@@ -223,11 +250,8 @@ impl TestApp {
 
     /// Panics unless [`ADA`] has this password.
     pub async fn assert_password_of_ada(&self, password: &str) {
-        let hash = self.ada().await.password_hash.expect("a password");
-        assert!(
-            verify(&Password::new(password), &hash),
-            "another password is stored"
-        );
+        let ada = self.ada().await;
+        assert!(has_password(&ada, password), "another password is stored");
     }
 
     /// Returns the users table.
@@ -353,14 +377,33 @@ impl TestApp {
             .collect()
     }
 
-    /// Returns the number of notices of a change to `address` so far.
-    #[must_use]
-    pub fn notices_to(&self, address: &str) -> usize {
-        let emails = self.emails_to(address);
+    /// Returns the number of notices to [`ADA`] in the outbox.
+    pub async fn owed_notices(&self) -> usize {
+        let kind = AttributeValue::S(EmailKind::PasswordChanged.as_str().to_owned());
+        let email = AttributeValue::S(ADA.to_owned());
+        let rows = self.rows("outbox").await;
+        let notices = rows
+            .iter()
+            .filter(|row| row["kind"] == kind && row["email"] == email);
+        notices.count()
+    }
+
+    /// Panics unless exactly one notice to [`ADA`] is in the outbox and was sent.
+    pub async fn assert_one_notice(&self) {
+        self.wait_for_mailer().await;
+        assert_eq!(self.owed_notices().await, 1);
+        let emails = self.emails_to(ADA);
         let notices = emails
             .iter()
             .filter(|email| email.subject == NOTICE_SUBJECT);
-        notices.count()
+        assert_eq!(notices.count(), 1);
+    }
+
+    /// Panics unless the password of [`ADA`] was changed once, to `password`, with one notice.
+    pub async fn assert_changed_once(&self, password: &str) {
+        self.assert_password_of_ada(password).await;
+        assert_eq!(self.ada().await.session_epoch, 1);
+        self.assert_one_notice().await;
     }
 
     /// Waits for email number `count` to `address`.

@@ -33,6 +33,14 @@ pub fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
+/// Returns the names of a row's attributes, sorted.
+#[must_use]
+pub fn attribute_names(row: &Item) -> Vec<&str> {
+    let mut names: Vec<&str> = row.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    names
+}
+
 fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
     attributes
         .into_iter()

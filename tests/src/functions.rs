@@ -32,6 +32,8 @@ pub fn at(seconds: i64) -> DateTime<Utc> {
     noon + TimeDelta::seconds(seconds)
 }
 
+/// What [`Functions::deliver`] returns if no record failed.
+pub const NO_FAILURES: [&str; 0] = [];
 /// Source address of the requests whose client does not matter.
 const CLIENT: &str = "192.0.2.1";
 

@@ -5,12 +5,11 @@ use std::net::Ipv4Addr;
 
 use aws::tables::User;
 use aws_sdk_dynamodb::types::AttributeValue;
-use passwords::{Password, verify};
 use rules::{recovery::EmailId, token::ResetToken};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{GOOD_PASSWORD, TestApp, user},
+    app::{GOOD_PASSWORD, TestApp, has_password, user},
     functions::{Functions, at, bounce_event, stream_record},
     http::HttpResponse,
     lambda::sample_event,
@@ -241,10 +240,8 @@ impl Invocation {
         let token = app.row("tokens", ("token_digest", digest.as_str())).await;
         let notice = format!("changed#{}", digest.as_str());
         let notice = app.row("outbox", ("id", &notice)).await;
-        let hash = user.password_hash.as_deref();
-        let has_password = hash.is_some_and(|hash| verify(&Password::new(GOOD_PASSWORD), hash));
         let found = (
-            has_password,
+            has_password(&user, GOOD_PASSWORD),
             user.session_epoch,
             token.is_some(),
             notice.is_some(),

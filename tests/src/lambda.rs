@@ -213,6 +213,20 @@ fn executable(message: &str) -> Option<(String, PathBuf)> {
     ))
 }
 
+/// Changes variables of `environment`. An empty value removes one.
+#[must_use]
+pub fn with_variables(
+    environment: &BTreeMap<String, String>,
+    changes: &[(&str, &str)],
+) -> BTreeMap<String, String> {
+    let mut environment = environment.clone();
+    for (name, value) in changes {
+        environment.insert((*name).to_owned(), (*value).to_owned());
+    }
+    environment.retain(|_, value| !value.is_empty());
+    environment
+}
+
 /// Reads the sample event `name` from `events/`.
 #[must_use]
 pub fn sample_event(name: &str) -> Value {

@@ -8,11 +8,13 @@ pub mod builder;
 pub mod command;
 pub mod existing_table;
 pub mod functions;
+pub mod gateway;
 pub mod http;
 pub mod invocation;
 pub mod lambda;
 pub mod link;
 pub mod logs;
+pub mod panel;
 pub mod proxy;
 pub mod recipe;
 

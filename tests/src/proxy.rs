@@ -23,6 +23,8 @@ use tokio::{net::TcpListener, sync::Notify, task::AbortHandle};
 
 /// The call that sends an email.
 pub const SEND_EMAIL: &str = "POST /v2/email/outbound-emails";
+/// The call that writes a transaction.
+pub const TRANSACTION: &str = "TransactWriteItems";
 /// Reads of the outbox's stream, which on AWS are not made by a function. They are not recorded.
 const STREAM_READS: [&str; 3] = ["DescribeStream", "GetShardIterator", "GetRecords"];
 

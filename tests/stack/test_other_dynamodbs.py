@@ -17,41 +17,41 @@ DYNAMODB_LOCAL = "target/stack-tests/dynamodb-local"
 # Tests that fail on moto because it differs from DynamoDB, by the difference.
 MOTO_SKIPS = {
     "A write that creates a row is two records in its stream": [
-        "a_batch_with_little_time_left_is_handed_back",
-        "a_client_that_asks_too_often_is_told_when_to_come_back",
-        "a_failing_dynamodb_reports_the_failed_record_and_those_behind_it",
-        "a_failing_ses_reports_the_failed_record_and_those_behind_it",
-        "a_record_that_comes_after_its_link_was_used_gives_one_that_works",
-        "an_account_that_changes_meanwhile_is_read_again",
-        "an_address_that_ses_refuses_is_not_tried_again",
-        "both_mails_are_written_down_before_they_are_sent",
-        "the_same_batch_twice_leaves_links_that_work_and_no_error",
-        "the_whole_journey_goes_through_the_binaries_behind_every_gateway",
-        "what_is_about_the_sender_is_kept_for_later",
+        "a_batch_with_little_time_left_is_returned",
+        "a_client_over_its_limit_is_told_when_to_retry",
+        "a_dynamodb_failure_reports_the_failed_record_and_those_behind_it",
+        "an_ses_failure_reports_the_failed_record_and_those_behind_it",
+        "a_record_redelivered_after_its_link_was_used_sends_a_working_link",
+        "an_account_that_changes_concurrently_is_read_again",
+        "an_address_refused_by_ses_is_not_retried",
+        "both_emails_are_recorded_before_they_are_sent",
+        "a_batch_delivered_twice_sends_working_links",
+        "a_reset_works_through_the_binaries_behind_every_gateway",
+        "a_problem_with_the_sender_is_retried",
     ],
     "It ignores ClientRequestToken, so a transaction cannot be repeated": [
-        "a_lost_answer_behind_the_retries_of_the_sdk_is_still_a_success",
-        "a_lost_answer_to_the_transaction_is_still_a_success",
+        "a_lost_response_is_still_a_success_after_the_sdk_gives_up",
+        "a_lost_response_to_the_transaction_is_still_a_success",
     ],
     "It reports that a write consumes half a unit": [
-        "a_request_costs_one_write_whoever_it_is_for",
-        "each_step_of_a_reset_consumes_what_the_page_about_costs_says",
+        "a_request_costs_one_write_for_every_address",
+        "each_step_of_a_reset_consumes_the_documented_units",
     ],
     "Its transactions copy all tables, which can take longer than the SDK waits": [
-        "an_import_that_was_cut_off_goes_on",
+        "an_interrupted_import_can_be_continued",
     ],
     "It undoes a failed transaction by restoring copies of all tables, which ends the streams that are being read": [
-        "anything_in_any_order_is_as_the_model_says",
-        "after_a_503_whose_write_was_applied_the_repeat_says_to_try_the_new_password",
-        "attack_08_of_fifty_changes_with_one_token_one_succeeds_and_none_after",
-        "attack_09_every_link_works_until_one_is_used_and_then_none_does",
-        "two_links_used_at_once_are_one_change",
+        "random_sequences_match_the_model",
+        "a_repeat_after_an_applied_503_says_to_try_the_new_password",
+        "attack_08_one_of_fifty_concurrent_changes_with_one_token_succeeds",
+        "attack_09_the_first_change_invalidates_every_link",
+        "two_links_used_at_once_make_one_change",
     ],
 }
 
 DYNAMODB_LOCAL_SKIPS = {
     "It reports that a transaction consumes twice the documented units": [
-        "each_step_of_a_reset_consumes_what_the_page_about_costs_says",
+        "each_step_of_a_reset_consumes_the_documented_units",
     ],
 }
 
