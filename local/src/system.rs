@@ -118,36 +118,22 @@ impl LocalSystem {
 
         let inbox = open_inbox(options.data.as_deref())?;
         let functions = functions(&env, &dynamodb)?;
-        let admin = admin_settings(
-            &env,
-            &dynamodb,
-            api.port(),
-            &inbox,
-            options.refusals.clone(),
-        )?;
-        let mailer = Arc::new(mailer::App::new(
-            MailerSettings::read(&env)?,
-            dynamodb.clone(),
-            &config,
-            &env,
-        ));
+        let refusals = options.refusals.clone();
+        let admin = admin_settings(&env, &dynamodb, api.port(), &inbox, refusals)?;
+        let settings = MailerSettings::read(&env)?;
+        let mailer = mailer::App::new(settings, dynamodb.clone(), &config, &env);
+        let mailer = Arc::new(mailer);
         let (events, received) = mpsc::unbounded_channel();
         tokio::spawn(deliver_events(received, mailer.clone()));
         let pump = start_pump(&options, &config, &dynamodb, &names, mailer).await?;
 
         let (stop, stopped) = watch::channel(false);
         let pages = inbox::router(inbox.clone()).merge(admin::router(admin));
+        let api_router = gateway::router(functions, pages);
+        let ses_router = ses::router(inbox.clone(), events, now);
         let servers = vec![
-            serve(
-                api_listener,
-                gateway::router(functions, pages),
-                stopped.clone(),
-            ),
-            serve(
-                ses_listener,
-                ses::router(inbox.clone(), events, now),
-                stopped,
-            ),
+            serve(api_listener, api_router, stopped.clone()),
+            serve(ses_listener, ses_router, stopped),
         ];
         Ok(Self {
             api,
