@@ -10,6 +10,7 @@ use rules::{address::EmailAddress, token::ResetToken};
 use url::Url;
 use zeroize::Zeroizing;
 
+pub use letter::EmailContext;
 use letter::Letter;
 
 /// Escaped in a fragment's value: everything except the unreserved characters of RFC 3986 §2.3 and
@@ -29,27 +30,6 @@ pub struct Email {
     pub text: Zeroizing<String>,
     /// The HTML part, complete by itself.
     pub html: Zeroizing<String>,
-}
-
-/// Branding and recipient of an email.
-#[derive(Clone, Copy)]
-pub struct EmailContext<'a> {
-    /// Name of the application.
-    pub app_name: &'a str,
-    /// Address of the support page or mailbox.
-    pub support_url: Option<&'a Url>,
-    /// Name of the account. Its owner chose it, or an attacker.
-    pub name: Option<&'a str>,
-    /// Address of the recipient.
-    pub mail_to: &'a str,
-    /// Languages by preference: the account's, then that of the page the email was requested on.
-    pub locales: [Option<&'a str>; 2],
-    /// Colour of the button, as CSS writes it, such as `#1d4ed8`.
-    pub color: &'a str,
-    /// Colour of text on the button.
-    pub on_color: &'a str,
-    /// `https:` URL of the logo, the only remote image.
-    pub logo: Option<&'a str>,
 }
 
 /// Returns the link with the token in its fragment. Browsers never send a fragment to a server, so

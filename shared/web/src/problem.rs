@@ -33,7 +33,7 @@ pub enum Problem {
     NotFound,
     /// The resource does not support the method; holds the value of `Allow`.
     MethodNotAllowed(&'static str),
-    /// The body exceeds [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES).
+    /// The body exceeds `MAX_BODY_BYTES`.
     PayloadTooLarge,
     /// The body's format, charset or encoding is not supported; holds what to send instead.
     UnsupportedMediaType(&'static str),

@@ -4,8 +4,29 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 use url::Url;
 
-use super::{EmailContext, name};
+use super::name;
 use crate::messages::Messages;
+
+/// Branding and recipient of an email.
+#[derive(Clone, Copy)]
+pub struct EmailContext<'a> {
+    /// Name of the application.
+    pub app_name: &'a str,
+    /// Address of the support page or mailbox.
+    pub support_url: Option<&'a Url>,
+    /// Name of the account. Its owner chose it, or an attacker.
+    pub name: Option<&'a str>,
+    /// Address of the recipient.
+    pub mail_to: &'a str,
+    /// Languages by preference: the account's, then that of the page the email was requested on.
+    pub locales: [Option<&'a str>; 2],
+    /// Colour of the button, as CSS writes it, such as `#1d4ed8`.
+    pub color: &'a str,
+    /// Colour of text on the button.
+    pub on_color: &'a str,
+    /// `https:` URL of the logo, the only remote image.
+    pub logo: Option<&'a str>,
+}
 
 /// Both parts of an email: its recipient, its language and the values in its messages.
 pub(super) struct Letter<'a> {
