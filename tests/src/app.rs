@@ -27,7 +27,6 @@ use rules::{
 use serde_json::{Value, json};
 
 use crate::{
-    builder::Builder,
     existing_table::ExistingTable,
     functions::Functions,
     http::{self, CHANGE_PASSWORD, FORGOT_PASSWORD, HttpResponse, JSON},
@@ -107,24 +106,7 @@ pub struct TestApp {
     pub(crate) existing_table: Option<ExistingTable>,
 }
 
-/// Starting a system.
 impl TestApp {
-    /// Returns a builder of a system without users.
-    #[must_use]
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Starts a system with [`ADA`] and without an email budget.
-    pub async fn with_ada() -> Self {
-        Self::builder().with_ada().start().await
-    }
-
-    /// Starts one whose outbox stream is left to the test.
-    pub async fn with_ada_and_manual_delivery() -> Self {
-        Self::builder().with_ada().manual_delivery().start().await
-    }
-
     /// Returns the environment with which a function's binary works on this system.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {

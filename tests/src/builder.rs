@@ -26,6 +26,25 @@ pub struct Builder {
     is_delivery_manual: bool,
 }
 
+/// Starting a system.
+impl TestApp {
+    /// Returns a builder of a system without users.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Starts a system with [`ADA`] and without an email budget.
+    pub async fn with_ada() -> Self {
+        Self::builder().with_ada().start().await
+    }
+
+    /// Starts one whose outbox stream is left to the test.
+    pub async fn with_ada_and_manual_delivery() -> Self {
+        Self::builder().with_ada().manual_delivery().start().await
+    }
+}
+
 impl Builder {
     /// Sets the variable `name`.
     #[must_use]
