@@ -11,8 +11,6 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use crate::{app::TestApp, builder::Builder};
-
 /// A row of a table.
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -41,7 +39,7 @@ pub fn attribute_names(row: &Item) -> Vec<&str> {
     names
 }
 
-fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+pub(crate) fn item<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
     attributes
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
@@ -98,20 +96,13 @@ impl ExistingTable {
     /// All kinds.
     pub const ALL: [Self; 2] = [Self::KeyedByEmail, Self::Indexed];
 
-    /// Returns a builder of a system with such a table.
-    #[must_use]
-    pub fn builder(self) -> Builder {
-        let builder = TestApp::builder()
-            .with_cheap_hashes()
-            .without_email_budget();
-        let builder = SETTINGS
-            .iter()
-            .fold(builder, |builder, (name, value)| builder.set(name, value));
-        match self {
-            Self::KeyedByEmail => builder,
-            Self::Indexed => builder.set("USERS_EMAIL_INDEX", "by-address"),
-        }
-        .existing_users_table(self)
+    /// Returns the settings that describe the table.
+    pub(crate) fn settings(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let index = match self {
+            Self::KeyedByEmail => None,
+            Self::Indexed => Some(("USERS_EMAIL_INDEX", "by-address")),
+        };
+        SETTINGS.into_iter().chain(index)
     }
 
     pub(crate) fn create_table(self, client: &Client) -> CreateTableFluentBuilder {
@@ -128,38 +119,5 @@ impl ExistingTable {
             Self::KeyedByEmail => item([("user.name", text(address))]),
             Self::Indexed => item([("pk", text(id)), ("sk", text("PROFILE"))]),
         }
-    }
-
-    /// Puts a user's row with additional `attributes`.
-    pub async fn add<const N: usize>(
-        self,
-        app: &TestApp,
-        id: &str,
-        address: &str,
-        attributes: [(&str, AttributeValue); N],
-    ) {
-        app.secrets.add(address);
-        let mut row = self.key(id, address);
-        row.insert("user.name".to_owned(), text(address));
-        row.extend(item(attributes));
-        app.put(TABLE, row).await;
-    }
-
-    /// Returns the user's row.
-    pub async fn row(self, app: &TestApp, id: &str, address: &str) -> Option<Item> {
-        let get = app.dynamodb_client().get_item().table_name(TABLE);
-        let get = get.set_key(Some(self.key(id, address)));
-        get.consistent_read(true)
-            .send()
-            .await
-            .expect("a response")
-            .item
-    }
-
-    /// Deletes the user's row.
-    pub async fn delete(self, app: &TestApp, id: &str, address: &str) {
-        let delete = app.dynamodb_client().delete_item().table_name(TABLE);
-        let delete = delete.set_key(Some(self.key(id, address)));
-        delete.send().await.expect("a response");
     }
 }

@@ -7,6 +7,7 @@ pub mod app;
 pub mod builder;
 pub mod command;
 pub mod existing_table;
+mod existing_users;
 pub mod functions;
 pub mod gateway;
 pub mod http;
