@@ -7,7 +7,7 @@ use include_dir::{Dir, File, include_dir};
 /// One file per language, named after its tag. `build.rs` rebuilds this crate when a file is added.
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../templates/messages");
 
-/// The language used when nobody asked for another.
+/// The language used if no preference is known.
 const DEFAULT: &str = "en";
 
 /// A language with a message file.

@@ -1,4 +1,4 @@
-//! What the templates of an email are filled from.
+//! Data for the templates of an email.
 
 use askama::Template;
 use chrono::{DateTime, Utc};

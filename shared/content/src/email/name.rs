@@ -4,8 +4,8 @@
 const MAX_CHARS: usize = 64;
 
 /// Returns `name` on one line, shortened, and without anything that a mail program would turn into
-/// a link: whoever registers somebody else's address chooses the name in the greeting. Returns
-/// `None` if nothing visible is left.
+/// a link: an attacker can register another person's address under any name. Returns `None` if
+/// nothing visible is left.
 pub(super) fn harmless(name: &str) -> Option<String> {
     let visible: String = name
         .chars()

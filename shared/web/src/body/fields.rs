@@ -49,7 +49,7 @@ impl<const N: usize> Fields<N> {
         Ok(self.values)
     }
 
-    /// Returns the index of the field `name`; `None` for a field that nobody requested.
+    /// Returns the index of the field `name`; `None` for an unrequested field.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|known| *known == name)
     }
