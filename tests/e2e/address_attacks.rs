@@ -1,19 +1,18 @@
-//! Attacks of docs/security.md with addresses.
+//! Attacks of docs/security.md with addresses and names. The number in a test's name is the
+//! attack's row.
 
 use std::collections::BTreeSet;
-use tests::app::NOTICE_SUBJECT;
-use tests::app::UNKNOWN_TOKEN;
+use tests::{
+    app::{ADA, GOOD_PASSWORD, NOTICE_SUBJECT, TestApp, UNKNOWN_TOKEN, WEAK_PASSWORD, user},
+    http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, form, multipart, send},
+};
 
 use aws::tables::User;
 use http::Method;
 use serde_json::json;
-use tests::{
-    app::{ADA, GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
-    http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, form, multipart, send},
-};
 
-/// Nobody has been sent anything, and nobody will be.
-async fn assert_no_mail(app: &TestApp) {
+/// Panics if the mailer sends an email to anybody.
+async fn assert_no_email(app: &TestApp) {
     app.wait_for_mailer().await;
     assert!(app.emails().is_empty());
 }
@@ -47,7 +46,7 @@ async fn attack_01_several_addresses_in_one_request_are_refused() {
         let response = app.request_reset(&format!("{ADA}{separator}{EVE}")).await;
         app.assert_refused(&response, 400, "invalid_params");
     }
-    assert_no_mail(&app).await;
+    assert_no_email(&app).await;
 }
 
 #[tokio::test]
@@ -66,20 +65,20 @@ async fn attack_02_a_look_alike_of_an_address_is_sent_nothing() {
         "mike@GİTHUB.com",
         "mike@ex\u{430}mple.com",
     ] {
-        // Where the syntax takes one, it is an address of somebody else.
+        // An address that the syntax accepts belongs to somebody else.
         responses.insert(app.request_reset(typed).await.status_and_code());
     }
-    assert_no_mail(&app).await;
+    assert_no_email(&app).await;
     let (worked, refused) = (String::new(), "invalid_params".to_owned());
     assert_eq!(responses, BTreeSet::from([(200, worked), (400, refused)]));
 
-    // Only the case does not matter, and mail goes to the address as it was registered.
+    // Only case is ignored. Email goes to the address as registered.
     app.add(&user("Grace.Hopper@Example.com")).await;
     app.request_reset("GRACE.HOPPER@EXAMPLE.COM")
         .await
         .assert_worked();
-    let mail = app.wait_for_email("Grace.Hopper@Example.com", 1).await;
-    assert!(!mail.text.contains("GRACE") && !mail.html.contains("GRACE"));
+    let received = app.wait_for_email("Grace.Hopper@Example.com", 1).await;
+    assert!(!received.text.contains("GRACE") && !received.html.contains("GRACE"));
 }
 
 #[tokio::test]
@@ -94,7 +93,7 @@ async fn attack_03_an_accented_twin_of_an_address_is_sent_nothing() {
     ] {
         app.request_reset(typed).await;
     }
-    assert_no_mail(&app).await;
+    assert_no_email(&app).await;
 }
 
 #[tokio::test]
@@ -126,7 +125,7 @@ async fn attack_19_line_breaks_and_quotes_in_an_address_are_refused() {
         let response = app.post(CHANGE_PASSWORD, &body).await;
         app.assert_refused(&response, 400, "invalid_params");
     }
-    assert_no_mail(&app).await;
+    assert_no_email(&app).await;
 }
 
 #[tokio::test]
@@ -143,7 +142,7 @@ async fn attack_20_expressions_in_an_address_have_no_effect() {
         let response = app.request_reset(typed).await;
         app.assert_refused(&response, 400, "invalid_params");
     }
-    // These are addresses: data in the expressions of DynamoDB, in the link and in the mail.
+    // These are valid addresses. They are plain data in DynamoDB, in the link and in the email.
     for address in [
         "#{7*191}@example.com",
         "{{7*191}}@example.com",
@@ -154,8 +153,8 @@ async fn attack_20_expressions_in_an_address_have_no_effect() {
         app.add(&user(address)).await;
         let link = app.request_link(address).await;
         assert_eq!(link.email, address);
-        let mail = app.wait_for_email(address, 1).await;
-        assert!(!mail.text.contains("1337") && !mail.html.contains("1337"));
+        let email = app.wait_for_email(address, 1).await;
+        assert!(!email.text.contains("1337") && !email.html.contains("1337"));
         app.confirm_with_email(address, &link.token, GOOD_PASSWORD)
             .await
             .assert_worked();
@@ -166,7 +165,7 @@ async fn attack_20_expressions_in_an_address_have_no_effect() {
 
 const EVE: &str = "eve@example.com";
 
-/// Names that somebody could give themselves, and what of each must not be left.
+/// Hostile names, and the texts that must not occur because of each.
 const HOSTILE_NAMES: [(&str, &[&str]); 8] = [
     (
         "<script>alert(1)</script>",
@@ -209,7 +208,7 @@ async fn attack_18_a_hostile_name_is_escaped_in_emails_and_absent_from_pages() {
             .start()
             .await;
         let link = app.request_link(ADA).await;
-        // A password that is refused, and then one that is not, each answered with a page.
+        // A refused and an accepted password, each with a page as the response.
         for password in [WEAK_PASSWORD, GOOD_PASSWORD] {
             let fields = [
                 ("email", ADA),
@@ -228,19 +227,19 @@ async fn attack_18_a_hostile_name_is_escaped_in_emails_and_absent_from_pages() {
             assert!(page.contains("<html") && !page.contains(name), "{page}");
         }
         app.wait_for_email(ADA, 2).await;
-        for mail in app.emails() {
+        for email in app.emails() {
             for harmful in harmful {
-                assert!(!mail.html.contains(harmful), "{harmful} in {}", mail.html);
-                assert!(!mail.text.contains(harmful), "{harmful} in {}", mail.text);
+                assert!(!email.html.contains(harmful), "{harmful} in {}", email.html);
+                assert!(!email.text.contains(harmful), "{harmful} in {}", email.text);
             }
             let subjects = ["Set a new password for Example", NOTICE_SUBJECT];
             assert!(
-                subjects.contains(&mail.subject.as_str()),
+                subjects.contains(&email.subject.as_str()),
                 "{}",
-                mail.subject
+                email.subject
             );
-            assert_eq!(mail.to, [ADA]);
-            assert_eq!(mail.headers.keys().collect::<Vec<_>>(), ["Auto-Submitted"]);
+            assert_eq!(email.to, [ADA]);
+            assert_eq!(email.headers.keys().collect::<Vec<_>>(), ["Auto-Submitted"]);
         }
     }
 }

@@ -14,7 +14,7 @@ use tests::{
     wait_for,
 };
 
-/// Puts `count` users of the name `name-000@example.com` into the table.
+/// Adds `count` users with addresses such as `name-000@example.com`.
 async fn add_many(app: &TestApp, name: &str, count: usize) {
     let user = |number: usize| {
         let email = format!("{name}-{number:03}@example.com");
@@ -61,7 +61,7 @@ async fn a_large_outbox_is_counted_within_a_limit() {
     assert_eq!(count(1999, 2).await, (true, 2));
 }
 
-/// The addresses on every page from `path` on, page by page.
+/// Follows the list from `path` on. Returns the addresses on each page.
 async fn walk(browser: &Browser, path: &str) -> Vec<Vec<String>> {
     let (mut pages, mut next) = (Vec::new(), Some(path.to_owned()));
     while let Some(path) = next {
@@ -75,7 +75,7 @@ async fn walk(browser: &Browser, path: &str) -> Vec<Vec<String>> {
             .split_once("rel=\"next\" href=\"")
             .map(|(_, rest)| rest.split('"').next().expect("an end"))
             .map(|href| href.replace("&#38;", "&").replace("&amp;", "&"));
-        assert!(pages.len() < 10, "an end");
+        assert!(pages.len() < 10, "endless pages");
     }
     pages
 }
@@ -141,7 +141,7 @@ async fn a_users_page_shows_recovery_state_and_escapes_the_users_text() {
     let digest = app.rows("tokens").await[0]["token_digest"].clone();
     assert!(!page.contains(digest.as_s().expect("text")));
 
-    // The cool-down is on, so that the mailer would not send.
+    // The mailer does not send during the cool-down.
     assert_eq!(browser.act("send-reset", ADA).await.status, 409);
 
     app.confirm(&link.token, OTHER_PASSWORD)
@@ -165,7 +165,7 @@ async fn a_deactivated_user_gets_no_link() {
         .get("/admin/users/deactivate/?email=ada@example.com")
         .await;
     assert_eq!(question.status, 200);
-    assert!(app.ada().await.is_active, "only asked");
+    assert!(app.ada().await.is_active, "not confirmed yet");
 
     let done = browser.act("deactivate", ADA).await;
     let page = browser.get(location(&done)).await.text();

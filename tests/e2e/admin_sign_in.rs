@@ -41,7 +41,7 @@ async fn a_superuser_signs_in_and_out() {
     let second = Browser::sign_in(&app.url(""), ROOT).await;
     assert_ne!(first.cookie, second.cookie);
 
-    // A sign-in that brings a session along ends that one.
+    // A sign-in with a session's cookie ends that session.
     let form = first.get("/admin/sign-in/").await;
     let cookies = format!("{}; {}", cookie(&form, "admin_sign_in"), first.cookie);
     let token = form_token(&form);
@@ -116,7 +116,7 @@ async fn sign_in_attempts_are_limited() {
     assert!((1..=15).contains(&seconds), "{seconds}");
     assert!(limited.text().contains(&format!("in {seconds} seconds")));
     let another = try_sign_in(&app.url(""), ADA, OTHER_PASSWORD).await;
-    assert_eq!(another.status, 422, "it is about one account");
+    assert_eq!(another.status, 422, "the limit is per account");
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn other_hosts_and_sites_are_refused() {
     }
     assert!(app.ada().await.is_active);
 
-    // What a browser sends from the panel's own pages, whose policy is `no-referrer`.
+    // What a browser sends from the panel's own pages, whose referrer policy is `no-referrer`.
     let headers = [
         ("cookie", browser.cookie.as_str()),
         ("origin", "null"),

@@ -1,4 +1,4 @@
-//! The question whether a password is known from a breach, asked of a range API in the tests.
+//! The lookup of breached passwords, against a range API in the test.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,25 +16,25 @@ const ADDRESS: &str = "ada@example.com";
 const PREFIX: &str = "ABF7A";
 const SUFFIX: &str = "AD6438836DBE526AA231ABDE2D0EEF74D42";
 
-/// What the API was asked: the path and the headers of each call.
-type Asked = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+/// Path and headers of each call to the API.
+type Calls = Arc<Mutex<Vec<(String, HeaderMap)>>>;
 
-/// A range API that knows one password, or fails at all of them.
-async fn range_api(status: StatusCode) -> (String, Asked) {
-    let asked = Asked::default();
+/// Starts a range API that knows one password and responds with `status`.
+async fn range_api(status: StatusCode) -> (String, Calls) {
+    let calls = Calls::default();
     let response =
-        async move |State(asked): State<Asked>, Path(prefix): Path<String>, headers: HeaderMap| {
-            asked.lock().expect("no panic").push((prefix, headers));
+        async move |State(calls): State<Calls>, Path(prefix): Path<String>, headers: HeaderMap| {
+            calls.lock().expect("no panic").push((prefix, headers));
             let padding = "00000000000000000000000000000000000:0";
             (status, format!("{padding}\r\n{SUFFIX}:42\r\n{padding}"))
         };
     let router = Router::new()
         .route("/range/{prefix}", get(response))
-        .with_state(asked.clone());
+        .with_state(calls.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/range/", listener.local_addr().expect("bound"));
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (url, asked)
+    (url, calls)
 }
 
 async fn app_with(url: &str) -> TestApp {
@@ -44,7 +44,7 @@ async fn app_with(url: &str) -> TestApp {
 
 #[tokio::test]
 async fn a_breached_password_is_refused_and_the_link_stays_valid() {
-    let (url, asked) = range_api(StatusCode::OK).await;
+    let (url, calls) = range_api(StatusCode::OK).await;
     let app = app_with(&url).await;
     let link = app.request_link(ADDRESS).await;
 
@@ -55,11 +55,11 @@ async fn a_breached_password_is_refused_and_the_link_stays_valid() {
         .await
         .assert_worked();
 
-    let asked = asked.lock().expect("no panic");
-    let (prefix, headers) = &asked[0];
-    assert_eq!(prefix, PREFIX, "five digits of the hash and no more");
+    let calls = calls.lock().expect("no panic");
+    let (prefix, headers) = &calls[0];
+    assert_eq!(prefix, PREFIX, "only five digits of the hash");
     assert_eq!(headers["add-padding"], "true");
-    assert_eq!(asked.len(), 2);
+    assert_eq!(calls.len(), 2);
 }
 
 #[tokio::test]
@@ -76,22 +76,22 @@ async fn a_failing_range_api_does_not_prevent_a_change() {
 
 #[tokio::test]
 async fn a_weak_password_is_refused_without_a_lookup() {
-    let (url, asked) = range_api(StatusCode::OK).await;
+    let (url, calls) = range_api(StatusCode::OK).await;
     let app = app_with(&url).await;
     let link = app.request_link(ADDRESS).await;
     app.confirm(&link.token, "password1234567")
         .await
         .assert_problem(422, "weak_password");
-    assert!(asked.lock().expect("no panic").is_empty());
+    assert!(calls.lock().expect("no panic").is_empty());
 }
 
 #[tokio::test]
 async fn the_range_api_can_be_given_by_its_host() {
-    let (url, asked) = range_api(StatusCode::OK).await;
+    let (url, calls) = range_api(StatusCode::OK).await;
     let app = app_with(url.trim_end_matches("/range/")).await;
     let link = app.request_link(ADDRESS).await;
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
         .assert_problem(422, "weak_password");
-    assert_eq!(asked.lock().expect("no panic").len(), 1);
+    assert_eq!(calls.lock().expect("no panic").len(), 1);
 }

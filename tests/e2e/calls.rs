@@ -1,11 +1,9 @@
 //! The calls that each function makes.
 
-use tests::functions::NO_FAILURES;
-use tests::proxy::TRANSACTION;
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
-    functions::at,
-    proxy::{Action, SEND_EMAIL},
+    functions::{NO_FAILURES, at},
+    proxy::{Action, SEND_EMAIL, TRANSACTION},
 };
 
 #[tokio::test]
@@ -41,7 +39,7 @@ async fn an_email_is_sent_after_three_calls() {
         .await;
     app.request_reset(ADA).await.assert_worked();
     app.dynamodb.clear_calls();
-    // A mail whose token is not kept yet would be a dead link, should the process end here.
+    // SES accepts the email only after the token is stored: a crash must not leave a dead link.
     let dynamodb = app.dynamodb.clone();
     app.ses.intercept(move |_| match dynamodb.calls().len() {
         3 => Action::Pass,

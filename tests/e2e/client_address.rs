@@ -1,16 +1,15 @@
 //! The address by which each kind of gateway identifies the client.
 
 use serde_json::{Value, json};
-use tests::lambda::with_variables;
 use tests::{
     app::TestApp,
     gateway,
-    lambda::{Function, sample_event},
+    lambda::{Function, sample_event, with_variables},
     within_one_rate_window,
 };
 
-/// The statuses of requests whose events are `sample` after each of `changes`, of which a client
-/// has one.
+/// Returns the statuses of requests with the event `sample` after each of `changes`. The limit per
+/// client is one.
 async fn statuses(sample: &str, changes: &[(&str, Value)]) -> Vec<u64> {
     within_one_rate_window(86_400, async || {
         let app = TestApp::with_ada_and_manual_delivery().await;

@@ -1,13 +1,16 @@
-//! The operator's command: what it prints, how it ends, and what it says where it cannot.
+//! The operator's command: output, exit codes and errors.
 
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
     sync::{Arc, Mutex},
 };
-use tests::app::ADA;
-use tests::panel::Browser;
-use tests::panel::ROOT;
+use tests::{
+    app::{ADA, GOOD_PASSWORD, TestApp, user},
+    command::{manage, start},
+    http,
+    panel::{Browser, ROOT},
+};
 
 use axum::{
     Router,
@@ -15,17 +18,12 @@ use axum::{
     http::{Method, StatusCode},
     routing::post,
 };
-use tests::{
-    app::{GOOD_PASSWORD, TestApp, user},
-    command::{manage, start},
-    http::{self},
-};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
 };
 
-/// What CloudFormation responses for the stack `recovery`, with `outputs`.
+/// Returns CloudFormation's description of the stack `recovery` with `outputs`.
 fn described(outputs: &[(&str, &str)]) -> String {
     let output = |(key, value): &(&str, &str)| {
         format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
@@ -57,8 +55,8 @@ const OUTPUTS: [(&str, &str); 4] = [
     ("ResetUrl", "https://app.example.com/reset"),
 ];
 
-/// An endpoint of CloudFormation that responses everything with one response and keeps what it was
-/// asked; its address.
+/// Starts a CloudFormation endpoint that gives every request the same response. Returns its URL and
+/// the requests.
 async fn cloudformation(status: StatusCode, response: String) -> (String, Arc<Mutex<Vec<Bytes>>>) {
     let asked = Arc::<Mutex<Vec<Bytes>>>::default();
     let keep = asked.clone();
@@ -74,7 +72,7 @@ async fn cloudformation(status: StatusCode, response: String) -> (String, Arc<Mu
     (url, asked)
 }
 
-/// The environment of somebody who works on `app`, with CloudFormation at `url`.
+/// Returns an operator's environment for `app`, with CloudFormation at `url`.
 fn operator(app: &TestApp, url: &str) -> BTreeMap<String, String> {
     let mut environment = app.environment();
     environment.insert("AWS_ENDPOINT_URL_CLOUDFORMATION".to_owned(), url.to_owned());
@@ -125,7 +123,7 @@ async fn a_named_stack_supplies_tables_and_settings() {
     let app = TestApp::builder().user(user(ADA)).start().await;
     let (url, asked) = cloudformation(StatusCode::OK, described(&OUTPUTS)).await;
     let mut env = operator(&app, &url);
-    // The stack's names come first.
+    // The stack's names take precedence.
     env.insert("USERS_TABLE".to_owned(), "people".to_owned());
 
     let list = manage("users list --stack recovery --output json", &env, "").await;
@@ -137,12 +135,12 @@ async fn a_named_stack_supplies_tables_and_settings() {
     let asked = String::from_utf8(asked.lock().expect("no panic")[0].to_vec()).expect("text");
     assert!(asked.contains("Action=DescribeStacks") && asked.contains("StackName=recovery"));
 
-    // The stack asks for 40 characters.
+    // The stack requires 40 characters.
     let add = "users add grace@example.com --password-stdin --stack recovery";
     manage(add, &env, GOOD_PASSWORD)
         .await
         .assert_failed(1, &["40"]);
-    // A table that is named is the one, and on AWS none is made unasked.
+    // A named table takes precedence over the stack's and is not created.
     let none = manage(&format!("{add} --users-table people"), &env, "").await;
     none.assert_failed(4, &["no table people"]);
     assert!(app.user("grace@example.com").await.is_none());
@@ -198,7 +196,7 @@ async fn a_missing_region_or_missing_credentials_are_explained() {
     output.assert_failed(1, &["no AWS credentials found", "aws sso login"]);
 }
 
-/// A port that is free now.
+/// Returns a free port.
 async fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let address = listener.and_then(|listener| listener.local_addr());
@@ -223,7 +221,7 @@ async fn the_panel_of_a_stack_shows_its_users_and_writes_nothing() {
     let panel = format!("http://127.0.0.1:{port}");
     let mut line = String::new();
     let mut out = BufReader::new(process.stdout.take().expect("a pipe"));
-    out.read_line(&mut line).await.expect("it says where it is");
+    out.read_line(&mut line).await.expect("a line with the URL");
     assert!(
         line.contains(&panel) && line.contains("stack recovery"),
         "{line}"
@@ -235,7 +233,7 @@ async fn the_panel_of_a_stack_shows_its_users_and_writes_nothing() {
         assert!(page.contains(part), "{part} in {page}");
     }
     assert!(!page.contains("/inbox/"));
-    // Nobody else on the network reaches it, and only the panel is there.
+    // Only the panel is served.
     let response = http::send(
         Method::GET,
         &format!("{panel}/core/user/forgot-password/"),
@@ -285,9 +283,9 @@ async fn a_closed_pipe_is_not_an_error() {
         "doctor --output json",
     ] {
         let mut process = start(args, &app.environment());
-        // What `| head -0` does.
+        // As `| head -0` does.
         drop(process.stdout.take());
-        let output = process.wait_with_output().await.expect("it ran");
+        let output = process.wait_with_output().await.expect("output");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(
             output.status.success() && error.is_empty(),

@@ -1,17 +1,15 @@
-//! What must hold when things happen at once, twice, too often, too late, or when DynamoDB does
-//! not play along.
+//! Changes that meet other changes, or rows that change meanwhile.
 
 use std::sync::Arc;
-use tests::proxy::TRANSACTION;
-
-use aws_sdk_dynamodb::types::AttributeValue;
-use futures::future::join_all;
 use tests::{
     app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp},
     functions::at,
     http::HttpResponse,
-    proxy::Action,
+    proxy::{Action, TRANSACTION},
 };
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::join_all;
 use tokio::sync::Notify;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -37,11 +35,12 @@ async fn two_links_used_at_once_make_one_change() {
     app.assert_one_notice().await;
 }
 
-/// The response to a change when `happens` comes between its decision and its transaction.
+/// Changes Ada's password and runs `interference` after the token is read and before the
+/// transaction. Returns the response.
 async fn confirm_while(
     app: &TestApp,
     token: &str,
-    happens: impl Future<Output = ()>,
+    interference: impl Future<Output = ()>,
 ) -> HttpResponse {
     let (go, held) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     app.dynamodb.clear_calls();
@@ -57,7 +56,7 @@ async fn confirm_while(
     });
     let interfere = async {
         held.notified().await;
-        happens.await;
+        interference.await;
         go.notify_one();
     };
     let (response, ()) = futures::join!(
@@ -129,7 +128,7 @@ async fn an_account_deactivated_during_a_change_is_not_changed() {
         .assert_problem(400, "invalid_token");
     app.assert_ada_is_unchanged().await;
     assert_eq!(app.owed_notices().await, 0);
-    // The token was not spent on it.
+    // The token was not spent.
     app.set_attribute("users", key, "is_active", AttributeValue::Bool(true))
         .await;
     app.functions

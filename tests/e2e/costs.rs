@@ -1,15 +1,14 @@
-//! What one reset costs in calls and in DynamoDB's capacity units, by DynamoDB's own word. The
-//! table of `docs/cost.md` is made of these figures.
+//! The calls and the capacity units of one reset, as DynamoDB reports them. `docs/cost.md` repeats
+//! these figures.
 
 use aws::tables::User;
 use serde_json::{Value, json};
-use tests::app::ADA;
 use tests::{
-    app::{GOOD_PASSWORD, TestApp, user},
+    app::{ADA, GOOD_PASSWORD, TestApp, user},
     functions::at,
 };
 
-/// Ada's system, whose stream is read by hand and whose DynamoDB says what it is asked costs.
+/// Starts a system with Ada, manual delivery and a DynamoDB that reports consumed capacity.
 async fn metered() -> TestApp {
     let ada = User {
         name: Some("Ada Lovelace".to_owned()),
@@ -26,39 +25,43 @@ async fn metered() -> TestApp {
     app
 }
 
-/// The calls since the last time, with the units that each consumed.
+/// Returns the calls since the last time, with the units that each consumed.
 fn bill(app: &TestApp) -> Vec<(String, f64)> {
-    let (targets, units) = (
+    let (operations, units) = (
         app.dynamodb.take_operations(),
         app.dynamodb.take_capacity_units(),
     );
-    assert_eq!(targets.len(), units.len(), "every call says what it costs");
-    targets.into_iter().zip(units).collect()
+    assert_eq!(
+        operations.len(),
+        units.len(),
+        "every call reports its units"
+    );
+    operations.into_iter().zip(units).collect()
 }
 
 fn assert_bill(app: &TestApp, expected: &[(&str, f64)]) {
     let expected: Vec<(String, f64)> = expected
         .iter()
-        .map(|(target, units)| ((*target).to_owned(), *units))
+        .map(|(operation, units)| ((*operation).to_owned(), *units))
         .collect();
     assert_eq!(bill(app), expected);
 }
 
-/// SES's word that the mail number `index` was delivered.
-async fn deliver_report(app: &TestApp, index: usize) {
+/// Delivers SES's event that email number `index` was delivered.
+async fn deliver_event(app: &TestApp, index: usize) {
     let sent = app.ses.calls()[index].body.clone();
     let tag = |name: &str| {
         let tags = sent["EmailTags"].as_array().expect("tags");
         let tag = tags.iter().find(|tag| tag["Name"] == name);
         tag.map_or(Value::Null, |tag| json!([tag["Value"]]))
     };
-    let mail =
+    let email =
         json!({ "destination": [ADA], "tags": { "mail": tag("mail"), "kind": tag("kind") } });
     let event = json!({
         "source": "aws.ses",
         "detail": {
             "eventType": "Delivery",
-            "mail": mail,
+            "mail": email,
             "delivery": { "timestamp": "2026-01-05T09:30:14.344Z", "smtpResponse": "250 2.6.0 Message received" },
         },
     });
@@ -83,7 +86,7 @@ async fn each_step_of_a_reset_consumes_the_documented_units() {
         &app,
         &[("GetItem", 1.0), ("UpdateItem", 1.0), ("PutItem", 1.0)],
     );
-    deliver_report(&app, 0).await;
+    deliver_event(&app, 0).await;
     assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
 
     let link = app.link_in(&app.emails()[0]);
@@ -96,7 +99,7 @@ async fn each_step_of_a_reset_consumes_the_documented_units() {
     let notice = app.stream_records().await.split_off(records.len());
     assert_eq!(app.functions.deliver(&notice, at(61)).await.len(), 0);
     assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
-    deliver_report(&app, 1).await;
+    deliver_event(&app, 1).await;
     assert_bill(&app, &[("GetItem", 1.0), ("UpdateItem", 1.0)]);
 }
 

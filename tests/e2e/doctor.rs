@@ -1,8 +1,13 @@
-//! `doctor`: the local system passes it, and what is broken is named with what to do.
+//! `doctor` passes on the local system, and names each fault with advice.
 
 use std::collections::BTreeMap;
-use tests::app::ADA;
-use tests::wait_for;
+use tests::{
+    app::{ADA, TestApp, user},
+    command::{CommandOutput, manage},
+    http::FORGOT_PASSWORD,
+    proxy::Action,
+    wait_for,
+};
 
 use aws::tables::User;
 use aws_sdk_dynamodb::types::{
@@ -10,14 +15,8 @@ use aws_sdk_dynamodb::types::{
     StreamSpecification, StreamViewType, TimeToLiveSpecification,
 };
 use serde_json::Value;
-use tests::{
-    app::{TestApp, user},
-    command::{CommandOutput, manage},
-    http::FORGOT_PASSWORD,
-    proxy::Action,
-};
 
-/// The environment of somebody who works on `app`.
+/// Returns an operator's environment for `app`.
 fn operator(app: &TestApp) -> BTreeMap<String, String> {
     let mut env = app.environment();
     env.insert("RESET_URL".to_owned(), app.url(FORGOT_PASSWORD));
@@ -28,7 +27,7 @@ async fn doctor(options: &str, env: &BTreeMap<String, String>) -> CommandOutput 
     manage(&format!("doctor --output json {options}"), env, "").await
 }
 
-/// What was found of `what`: its state, its detail and its advice.
+/// Returns the state, the detail and the advice of the finding about `what`.
 fn finding(output: &CommandOutput, what: &str) -> (String, String, String) {
     let findings = output.json();
     let findings = findings.as_array().expect("a list");
@@ -44,7 +43,7 @@ fn finding(output: &CommandOutput, what: &str) -> (String, String, String) {
     (text("state"), text("detail"), text("advice"))
 }
 
-/// Panics unless `what` is a problem, and the detail and the advice say so.
+/// Panics unless `what` is reported as a problem with this detail and advice.
 fn assert_problem(output: &CommandOutput, what: &str, detail: &str, advice: &str) {
     assert_eq!(output.code, 3, "{output:?}");
     let (state, found_detail, found_advice) = finding(output, what);
@@ -82,8 +81,8 @@ async fn the_local_system_passes() {
     );
 }
 
-/// Makes a table with one key.
-async fn make_table(app: &TestApp, name: &str, key: &str, stream: Option<StreamViewType>) {
+/// Creates a table with one key.
+async fn create_table(app: &TestApp, name: &str, key: &str, stream: Option<StreamViewType>) {
     let stream = stream.map(|view| {
         let stream = StreamSpecification::builder().stream_enabled(true);
         stream.stream_view_type(view).build().expect("a stream")
@@ -94,7 +93,7 @@ async fn make_table(app: &TestApp, name: &str, key: &str, stream: Option<StreamV
     let schema = KeySchemaElement::builder()
         .attribute_name(key)
         .key_type(KeyType::Hash);
-    let made = app
+    let create = app
         .dynamodb_client()
         .create_table()
         .table_name(name)
@@ -102,15 +101,15 @@ async fn make_table(app: &TestApp, name: &str, key: &str, stream: Option<StreamV
         .key_schema(schema.build().expect("a key"))
         .billing_mode(BillingMode::PayPerRequest)
         .set_stream_specification(stream);
-    made.send().await.expect("DynamoDB responds");
+    create.send().await.expect("DynamoDB responds");
 }
 
 #[tokio::test]
 async fn a_misconfigured_table_is_reported() {
     let app = TestApp::builder().start().await;
-    make_table(&app, "people", "id", None).await;
-    make_table(&app, "links", "token_digest", None).await;
-    make_table(&app, "owed", "id", Some(StreamViewType::KeysOnly)).await;
+    create_table(&app, "people", "id", None).await;
+    create_table(&app, "links", "token_digest", None).await;
+    create_table(&app, "owed", "id", Some(StreamViewType::KeysOnly)).await;
     let ttl = TimeToLiveSpecification::builder()
         .enabled(true)
         .attribute_name("at");
@@ -137,7 +136,7 @@ async fn a_misconfigured_table_is_reported() {
         "AttributeName=expires_at",
     );
     assert_problem(&output, "table owed, stream", "KEYS_ONLY", "NEW_IMAGE");
-    // Not even a write that cannot be fits a key of another form, unless it is looked at.
+    // The write that probes permissions uses the table's own key.
     let (state, detail, _) = finding(&output, "table people, your permissions");
     assert_eq!(
         (state.as_str(), detail.as_str()),
@@ -157,13 +156,7 @@ async fn a_missing_permission_is_reported() {
         ("DescribeTimeToLive", "table tokens, TTL"),
         ("DescribeTable", "table outbox"),
     ] {
-        app.dynamodb.intercept(move |call| {
-            if call.operation == operation {
-                refused()
-            } else {
-                Action::Pass
-            }
-        });
+        app.dynamodb.intercept_operation(operation, refused());
         let output = doctor("", &operator(&app)).await;
         assert_problem(&output, what, "AccessDenied", operation);
     }
@@ -258,7 +251,7 @@ async fn invalid_settings_and_an_unusable_reset_url_are_reported() {
         "does not respond",
         "resolves",
     );
-    // On AWS there are no defaults, and such a page is nobody's.
+    // On AWS there are no defaults, and a page on loopback is unusable.
     assert_problem(
         &doctor("--aws", &env).await,
         "RESET_URL",
@@ -287,22 +280,22 @@ async fn reasons_why_an_account_gets_no_email_are_reported() {
         .start()
         .await;
     let env = operator(&app);
-    let look = async |address: &str| doctor(&format!("--address {address}"), &env).await;
+    let examine = async |address: &str| doctor(&format!("--address {address}"), &env).await;
     assert_problem(
-        &look("nobody@example.com").await,
+        &examine("nobody@example.com").await,
         "account nobody@",
         "does not exist",
         "users add",
     );
     assert_problem(
-        &look("gone@example.com").await,
+        &examine("gone@example.com").await,
         "account gone@",
         "not active",
         "activate",
     );
     app.request_link(ADA).await;
     assert_problem(
-        &look(ADA).await,
+        &examine(ADA).await,
         "account ada@",
         "all 1 links allowed in an hour",
         "wait",
@@ -310,12 +303,12 @@ async fn reasons_why_an_account_gets_no_email_are_reported() {
     app.request_reset("bounce@simulator.amazonses.com")
         .await
         .assert_worked();
-    let stopped = async || {
+    let has_bounced = async || {
         let user = app.user("bounce@simulator.amazonses.com").await?;
         user.suppression().map(drop)
     };
-    wait_for("the bounce", stopped).await;
-    let output = look("bounce@simulator.amazonses.com").await;
+    wait_for("the bounce", has_bounced).await;
+    let output = examine("bounce@simulator.amazonses.com").await;
     assert_problem(
         &output,
         "account bounce@",

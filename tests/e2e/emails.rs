@@ -3,10 +3,9 @@
 use super::mailer::{email_for, recipients, start};
 use aws::tables::User;
 use serde_json::json;
-use tests::functions::NO_FAILURES;
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, user},
-    functions::{at, stream_record},
+    functions::{NO_FAILURES, at, stream_record},
 };
 
 #[tokio::test]
@@ -22,10 +21,10 @@ async fn email_goes_to_the_registered_address_not_the_typed_one() {
             .await,
         NO_FAILURES
     );
-    let mail = app.emails().pop().expect("a mail");
-    assert_eq!(mail.to, ["Ada.Lovelace+Work@Example.com"]);
-    assert!(mail.text.contains("Ada.Lovelace+Work@Example.com") && !mail.text.contains("ADA"));
-    assert_eq!(app.link_in(&mail).email, "ada.lovelace+work@example.com");
+    let email = app.emails().pop().expect("an email");
+    assert_eq!(email.to, ["Ada.Lovelace+Work@Example.com"]);
+    assert!(email.text.contains("Ada.Lovelace+Work@Example.com") && !email.text.contains("ADA"));
+    assert_eq!(app.link_in(&email).email, "ada.lovelace+work@example.com");
 }
 
 #[tokio::test]
@@ -122,16 +121,16 @@ async fn emails_are_marked_as_automatic_and_show_the_configured_sender() {
             "Your password for Analytical Engine was changed",
         ),
     ] {
-        let mail = email_for(&app, stream_record(kind, ADA, 1)).await;
+        let email = email_for(&app, stream_record(kind, ADA, 1)).await;
         assert_eq!(
-            (mail.from.as_str(), mail.subject.as_str()),
+            (email.from.as_str(), email.subject.as_str()),
             ("Engine <no-reply@engine.example>", subject)
         );
-        assert_eq!(mail.headers["Auto-Submitted"], "auto-generated");
-        assert_eq!(mail.headers["Reply-To"], "help@engine.example");
+        assert_eq!(email.headers["Auto-Submitted"], "auto-generated");
+        assert_eq!(email.headers["Reply-To"], "help@engine.example");
         assert!(
-            mail.text.contains("https://engine.example/help")
-                && mail.html.contains("https://engine.example/help")
+            email.text.contains("https://engine.example/help")
+                && email.html.contains("https://engine.example/help")
         );
         let sent = &app.ses.take_calls()[0].body;
         assert_eq!(sent["ConfigurationSetName"], "recovery");
@@ -156,11 +155,11 @@ async fn a_link_is_valid_until_the_time_in_the_email() {
         .user(user(ADA))
         .start()
         .await;
-    let mail = email_for(&app, stream_record("reset_requested", ADA, 1)).await;
-    for part in [&mail.text, &mail.html] {
+    let email = email_for(&app, stream_record("reset_requested", ADA, 1)).await;
+    for part in [&email.text, &email.html] {
         assert!(part.contains("1 January 2100, 14:00 UTC"), "{part}");
     }
-    let link = app.link_in(&mail);
+    let link = app.link_in(&email);
     app.functions
         .confirm(&link.token, GOOD_PASSWORD, at(2 * 3_600))
         .await
@@ -187,7 +186,7 @@ async fn a_notice_is_sent_even_when_the_budget_is_spent() {
         .assert_worked();
     let records = app.stream_records().await;
     assert_eq!(app.functions.deliver(&records, at(2)).await, NO_FAILURES);
-    let notice = app.emails().pop().expect("a mail");
+    let notice = app.emails().pop().expect("an email");
     assert_eq!(notice.subject, "Your password for Example was changed");
     assert!(
         notice
@@ -205,6 +204,6 @@ async fn a_notice_does_not_use_the_budget() {
     let app = builder.start().await;
     let notice = email_for(&app, stream_record("password_changed", ADA, 1)).await;
     assert_eq!(notice.subject, "Your password for Example was changed");
-    let mail = email_for(&app, stream_record("reset_requested", ADA, 2)).await;
-    app.link_in(&mail);
+    let email = email_for(&app, stream_record("reset_requested", ADA, 2)).await;
+    app.link_in(&email);
 }

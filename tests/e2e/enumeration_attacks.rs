@@ -1,14 +1,15 @@
-//! Attacks of docs/security.md that try to learn who has an account.
+//! Attacks of docs/security.md that try to learn who has an account. The number in a test's name is
+//! the attack's row.
 
-use tests::wait_for;
-
-use aws::tables::User;
-use serde_json::{Value, json};
 use tests::{
     app::{ADA, TestApp, user},
     functions::{at, stream_record},
     proxy::{Action, Call},
+    wait_for,
 };
+
+use aws::tables::User;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn attack_10_known_and_unknown_addresses_get_the_same_response_while_ses_fails() {
@@ -21,7 +22,7 @@ async fn attack_10_known_and_unknown_addresses_get_the_same_response_while_ses_f
     );
     known.assert_worked();
     assert_eq!(known.without_date(), unknown.without_date());
-    wait_for("a mail to fail", async || app.ses.calls().pop()).await;
+    wait_for("an email to fail", async || app.ses.calls().pop()).await;
 }
 
 #[tokio::test]
@@ -37,7 +38,11 @@ async fn attack_11_responses_do_not_reveal_the_cool_down() {
         responses.push(app.request_reset(email).await.without_date());
     }
     app.wait_for_mailer().await;
-    assert_eq!(app.emails().len(), 1, "she is within the cool-down");
+    assert_eq!(
+        app.emails().len(),
+        1,
+        "no second email within the cool-down"
+    );
     responses[0].assert_worked();
     assert!(
         responses.iter().all(|response| *response == responses[0]),
@@ -45,8 +50,7 @@ async fn attack_11_responses_do_not_reveal_the_cool_down() {
     );
 }
 
-/// What of a call could take another time: its operation and its body, without the values that
-/// every two calls differ in.
+/// Returns the operation and the body of a call, without the values that differ in every call.
 fn shape(call: &Call) -> Value {
     let mut body = call.body.clone();
     for pointer in [
@@ -58,7 +62,7 @@ fn shape(call: &Call) -> Value {
         let value = body.pointer_mut(pointer);
         *value.unwrap_or_else(|| panic!("{pointer} in {}", call.body)) = json!("*");
     }
-    json!({ "target": call.operation, "body": body })
+    json!({ "operation": call.operation, "body": body })
 }
 
 #[tokio::test]
@@ -73,13 +77,13 @@ async fn attack_12_every_address_causes_the_same_call_of_the_same_size() {
         })
         .start()
         .await;
-    // Eva has spent her mail.
+    // Eva's budget is spent.
     let spent = stream_record("reset_requested", "eva@example.com", 1);
     app.functions.deliver(&[spent], at(0)).await;
     app.dynamodb.clear_calls();
 
     let mut seen = Vec::new();
-    // Known, without a mail left, inactive, unknown; and a spelling that is not canonical.
+    // Known, over budget, inactive, unknown, and a non-canonical spelling.
     for email in [
         ADA,
         "eva@example.com",
@@ -95,6 +99,6 @@ async fn attack_12_every_address_causes_the_same_call_of_the_same_size() {
     }
     assert_eq!(app.ses.take_operations().len(), 1, "Eva's");
     seen[0].0.assert_worked();
-    assert_eq!(seen[0].1["target"], "UpdateItem");
+    assert_eq!(seen[0].1["operation"], "UpdateItem");
     assert!(seen.iter().all(|one| *one == seen[0]), "{seen:#?}");
 }

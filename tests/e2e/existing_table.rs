@@ -1,25 +1,24 @@
-//! Users that exist: a table that is the application's own, and users that come from elsewhere.
+//! A users table that the application already had.
 
 use aws::tables::PrimaryKey;
 use aws_sdk_dynamodb::types::AttributeValue;
-use tests::existing_table::attribute_names;
 use tests::{
     app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD},
     command::manage,
-    existing_table::{ExistingTable, TABLE, text},
+    existing_table::{ExistingTable, TABLE, attribute_names, text},
     functions::at,
 };
 
 #[tokio::test]
 async fn a_password_is_reset_in_an_existing_table() {
-    for own in ExistingTable::ALL {
-        let app = own.builder().start().await;
+    for table in ExistingTable::ALL {
+        let app = table.builder().start().await;
         let attributes = [
             ("hash", text("old")),
             ("name", text("Ada")),
             ("size", text("38")),
         ];
-        own.add(&app, "1", ADA, attributes).await;
+        table.add(&app, "1", ADA, attributes).await;
 
         let first = app.request_link(ADA).await;
         assert!(app.emails_to(ADA)[0].text.contains("Ada"));
@@ -36,11 +35,11 @@ async fn a_password_is_reset_in_an_existing_table() {
         let older = app.confirm(&second.token, OTHER_PASSWORD).await;
         older.assert_problem(400, "invalid_token");
 
-        let row = own.row(&app, "1", ADA).await.expect("a row");
+        let row = table.row(&app, "1", ADA).await.expect("a row");
         let hash = row["hash"].as_s().expect("a string");
         assert!(hash.starts_with("$argon2id$"), "{hash}");
         assert_eq!(row["session_epoch"], AttributeValue::N("1".to_owned()));
-        // Nothing is written under the names that a table made here would have.
+        // No attribute has the service's default names.
         let mut expected = vec![
             "hash",
             "name",
@@ -52,7 +51,7 @@ async fn a_password_is_reset_in_an_existing_table() {
             "size",
             "user.name",
         ];
-        if let ExistingTable::Indexed = own {
+        if let ExistingTable::Indexed = table {
             expected.extend(["pk", "sk"]);
             expected.sort_unstable();
         }
@@ -62,18 +61,20 @@ async fn a_password_is_reset_in_an_existing_table() {
 
 #[tokio::test]
 async fn email_goes_to_mail_to_if_the_table_has_it() {
-    let own = ExistingTable::Indexed;
-    let app = own.builder().start().await;
+    let table = ExistingTable::Indexed;
+    let app = table.builder().start().await;
     let mail_to = "Ada.Lovelace@Example.com";
     app.secrets.add(mail_to);
-    own.add(&app, "1", ADA, [("mail_to", text(mail_to))]).await;
+    table
+        .add(&app, "1", ADA, [("mail_to", text(mail_to))])
+        .await;
     app.request_reset(ADA).await.assert_worked();
     app.wait_for_email(mail_to, 1).await;
 }
 
 #[tokio::test]
 async fn only_permitted_calls_are_made() {
-    for (own, mailer) in [
+    for (table, mailer) in [
         (
             ExistingTable::KeyedByEmail,
             &["GetItem", "UpdateItem", "PutItem"][..],
@@ -83,8 +84,8 @@ async fn only_permitted_calls_are_made() {
             &["DescribeTable", "Query", "GetItem", "UpdateItem", "PutItem"],
         ),
     ] {
-        let app = own.builder().manual_delivery().start().await;
-        own.add(&app, "1", ADA, []).await;
+        let app = table.builder().manual_delivery().start().await;
+        table.add(&app, "1", ADA, []).await;
         app.functions
             .request_reset(ADA, at(0))
             .await
@@ -102,8 +103,8 @@ async fn only_permitted_calls_are_made() {
             app.dynamodb.take_operations(),
             ["GetItem", "TransactWriteItems"]
         );
-        if let ExistingTable::Indexed = own {
-            // The table is asked for its key once.
+        if let ExistingTable::Indexed = table {
+            // The table's key is read once.
             assert!(app.functions.deliver(&records, at(3)).await.is_empty());
             assert_eq!(
                 app.dynamodb.take_operations(),
@@ -116,8 +117,8 @@ async fn only_permitted_calls_are_made() {
 #[tokio::test]
 async fn an_inactive_user_gets_neither_email_nor_password() {
     let number = |number: &str| AttributeValue::N(number.to_owned());
-    for own in ExistingTable::ALL {
-        let app = own.builder().start().await;
+    for table in ExistingTable::ALL {
+        let app = table.builder().start().await;
         for (id, flag, is_active) in [
             ("1", AttributeValue::Bool(true), true),
             ("2", number("1"), true),
@@ -127,7 +128,8 @@ async fn an_inactive_user_gets_neither_email_nor_password() {
             ("6", AttributeValue::Null(true), false),
         ] {
             let address = format!("user-{id}@example.com");
-            own.add(&app, id, &address, [("status", flag.clone())])
+            table
+                .add(&app, id, &address, [("status", flag.clone())])
                 .await;
             app.request_reset(&address).await.assert_worked();
             app.wait_for_mailer().await;
@@ -143,10 +145,11 @@ async fn an_inactive_user_gets_neither_email_nor_password() {
                     .assert_worked();
             }
         }
-        // Closed after the mail was sent.
-        own.add(&app, "7", ADA, []).await;
+        // Deactivated after the email was sent.
+        table.add(&app, "7", ADA, []).await;
         let link = app.request_link(ADA).await;
-        own.add(&app, "7", ADA, [("status", AttributeValue::Bool(false))])
+        table
+            .add(&app, "7", ADA, [("status", AttributeValue::Bool(false))])
             .await;
         let response = app.confirm(&link.token, GOOD_PASSWORD).await;
         response.assert_problem(400, "invalid_token");
@@ -155,51 +158,51 @@ async fn an_inactive_user_gets_neither_email_nor_password() {
 
 #[tokio::test]
 async fn a_user_deleted_meanwhile_is_not_recreated() {
-    for own in ExistingTable::ALL {
-        let app = own.builder().start().await;
-        own.add(&app, "1", ADA, []).await;
+    for table in ExistingTable::ALL {
+        let app = table.builder().start().await;
+        table.add(&app, "1", ADA, []).await;
         let link = app.request_link(ADA).await;
-        own.delete(&app, "1", ADA).await;
+        table.delete(&app, "1", ADA).await;
         let response = app.confirm(&link.token, GOOD_PASSWORD).await;
         response.assert_problem(400, "invalid_token");
-        assert!(own.row(&app, "1", ADA).await.is_none());
+        assert!(table.row(&app, "1", ADA).await.is_none());
     }
 }
 
 #[tokio::test]
 async fn a_link_ends_when_the_address_changes() {
-    let own = ExistingTable::Indexed;
-    let app = own.builder().start().await;
-    own.add(&app, "1", ADA, []).await;
+    let table = ExistingTable::Indexed;
+    let app = table.builder().start().await;
+    table.add(&app, "1", ADA, []).await;
     let link = app.request_link(ADA).await;
-    own.add(&app, "1", "new@example.com", []).await;
+    table.add(&app, "1", "new@example.com", []).await;
     let response = app.confirm(&link.token, GOOD_PASSWORD).await;
     response.assert_problem(400, "invalid_token");
-    let row = own.row(&app, "1", ADA).await.expect("a row");
+    let row = table.row(&app, "1", ADA).await.expect("a row");
     assert!(!row.contains_key("hash"));
 }
 
 #[tokio::test]
 async fn an_address_shared_by_two_users_resets_neither() {
-    let own = ExistingTable::Indexed;
-    let app = own.builder().start().await;
-    own.add(&app, "1", ADA, []).await;
-    own.add(&app, "2", ADA, []).await;
+    let table = ExistingTable::Indexed;
+    let app = table.builder().start().await;
+    table.add(&app, "1", ADA, []).await;
+    table.add(&app, "2", ADA, []).await;
     app.request_reset(ADA).await.assert_worked();
     app.wait_for_mailer().await;
     assert!(app.emails().is_empty());
     let show = manage(&format!("users show {ADA}"), &app.environment(), "").await;
     show.assert_failed(1, &["more than one user has the address"]);
-    own.delete(&app, "2", ADA).await;
+    table.delete(&app, "2", ADA).await;
     app.request_link(ADA).await;
 }
 
 #[tokio::test]
 async fn a_non_canonical_address_is_not_found_but_listed() {
-    for own in ExistingTable::ALL {
-        let app = own.builder().start().await;
-        own.add(&app, "1", "Ada@Example.com", []).await;
-        own.add(&app, "2", "grace@example.com", []).await;
+    for table in ExistingTable::ALL {
+        let app = table.builder().start().await;
+        table.add(&app, "1", "Ada@Example.com", []).await;
+        table.add(&app, "2", "grace@example.com", []).await;
         app.request_reset("Ada@Example.com").await.assert_worked();
         app.wait_for_mailer().await;
         assert!(app.emails().is_empty());
@@ -211,14 +214,14 @@ async fn a_non_canonical_address_is_not_found_but_listed() {
 
 #[tokio::test]
 async fn commands_work_on_an_existing_table_or_explain_why_not() {
-    for own in ExistingTable::ALL {
-        let app = own.builder().start().await;
+    for table in ExistingTable::ALL {
+        let app = table.builder().start().await;
         let env = app.environment();
-        own.add(&app, "1", ADA, [("hash", text("x$y$z"))]).await;
-        // Another kind of row in the same table is no user.
-        let mut other = own.key("2", "-");
+        table.add(&app, "1", ADA, [("hash", text("x$y$z"))]).await;
+        // Another kind of row in the same table is not a user.
+        let mut other = table.key("2", "-");
         other.remove("user.name");
-        if let ExistingTable::Indexed = own {
+        if let ExistingTable::Indexed = table {
             app.put(TABLE, other).await;
         }
         let show = manage(&format!("users show {ADA} --output json"), &env, "").await;
@@ -234,10 +237,13 @@ async fn commands_work_on_an_existing_table_or_explain_why_not() {
         let add = manage("users add grace@example.com", &env, "").await;
         let root = "createsuperuser --email root@example.com --password-stdin";
         let root = manage(root, &env, GOOD_PASSWORD).await;
-        match own {
+        match table {
             ExistingTable::KeyedByEmail => {
                 assert_eq!((add.code, root.code), (0, 0), "{add:?} {root:?}");
-                let row = own.row(&app, "", "root@example.com").await.expect("a row");
+                let row = table
+                    .row(&app, "", "root@example.com")
+                    .await
+                    .expect("a row");
                 assert!(
                     row["hash"]
                         .as_s()
@@ -289,7 +295,7 @@ async fn migrate_explains_what_is_wrong_with_a_table() {
         &["there is no table persons, and it cannot be created here"],
     )
     .await;
-    // Nothing was made on the way.
+    // Nothing was created.
     env.insert("TOKENS_TABLE".to_owned(), "tokens-2".to_owned());
     let migrate = manage("migrate", &env, "").await;
     assert!(migrate.out.contains("tokens-2: created"), "{migrate:?}");
@@ -297,11 +303,11 @@ async fn migrate_explains_what_is_wrong_with_a_table() {
 
 #[tokio::test]
 async fn a_listing_continues_where_a_page_ended() {
-    for own in ExistingTable::ALL {
-        let app = own.builder().start().await;
+    for table in ExistingTable::ALL {
+        let app = table.builder().start().await;
         for number in 0..5 {
             let address = format!("user-{number}@example.com");
-            own.add(&app, &number.to_string(), &address, []).await;
+            table.add(&app, &number.to_string(), &address, []).await;
         }
         let users = app.users();
         let (mut seen, mut after) = (Vec::new(), None);
@@ -309,7 +315,7 @@ async fn a_listing_continues_where_a_page_ended() {
             let page = users.page(after.as_ref(), 2).await.expect("a response");
             seen.extend(page.users.iter().map(|user| user.email.as_str().to_owned()));
             let Some(next) = page.next else { break };
-            // As the panel hands it on, in a link.
+            // The panel passes it on in a link.
             after = PrimaryKey::parse(&next.to_text());
             assert_eq!(after.as_ref(), Some(&next));
         }
@@ -324,10 +330,11 @@ async fn a_listing_continues_where_a_page_ended() {
         assert_eq!(found.users.len(), 1);
         let email = &found.users[0].email;
         assert!(users.set_active(email, false).await.expect("a response"));
-        let row = own.row(&app, "3", email.as_str()).await.expect("a row");
+        let row = table.row(&app, "3", email.as_str()).await.expect("a row");
         assert_eq!(row["status"], AttributeValue::Bool(false));
-        // What the flag means in words of the application is the application's to change.
-        own.add(&app, "3", email.as_str(), [("status", text("closed"))])
+        // A flag with the application's own values can only be changed by the application.
+        table
+            .add(&app, "3", email.as_str(), [("status", text("closed"))])
             .await;
         assert!(!users.set_active(email, true).await.expect("a response"));
     }

@@ -6,17 +6,16 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tests::proxy::TRANSACTION;
-
-use futures::{StreamExt, stream};
 use tests::{
     app::TestApp,
     existing_table::ExistingTable,
     functions::Functions,
     invocation::{Invocation, Outcome, Task},
     lambda::FUNCTION_TIMEOUT,
-    proxy::{Action, Call, SEND_EMAIL},
+    proxy::{Action, Call, SEND_EMAIL, TRANSACTION},
 };
+
+use futures::{StreamExt, stream};
 use tokio::time::timeout;
 
 /// Invocations that run concurrently. They spend most of their time waiting.

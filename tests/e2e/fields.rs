@@ -2,14 +2,13 @@
 
 use super::http::{ADDRESS, start, valid_fields, valid_json};
 use serde_json::{Value, json};
-use tests::app::UNKNOWN_TOKEN;
 use tests::{
-    app::{GOOD_PASSWORD, WEAK_PASSWORD},
+    app::{GOOD_PASSWORD, UNKNOWN_TOKEN, WEAK_PASSWORD},
     http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, form, multipart},
 };
 
-/// What a field must not be.
-fn no_strings() -> [Value; 11] {
+/// Returns JSON values that are not strings.
+fn non_strings() -> [Value; 11] {
     [
         json!(null),
         json!([ADDRESS]),
@@ -35,7 +34,7 @@ async fn a_repeated_or_non_string_field_gets_400() {
         (CHANGE_PASSWORD, "email"),
     ] {
         let good = valid_json(path);
-        for value in no_strings() {
+        for value in non_strings() {
             let mut body = good.clone();
             body[field] = value;
             app.assert_refused(&app.post(path, &body).await, 400, "invalid_params");
@@ -169,7 +168,7 @@ async fn every_invalid_token_gets_the_same_response() {
         .await
         .without_date();
     assert_eq!(malformed, unknown);
-    // Nor does an unknown token say what the policy makes of a password.
+    // A response to an unknown token does not reveal whether the password is weak.
     assert_eq!(
         app.confirm(UNKNOWN_TOKEN, WEAK_PASSWORD)
             .await

@@ -1,11 +1,9 @@
 //! The settings with which the functions start.
 
-use tests::lambda::with_variables;
-
 use tests::{
     app::TestApp,
     gateway,
-    lambda::{Function, run_to_end, sample_event},
+    lambda::{Function, run_to_end, sample_event, with_variables},
 };
 
 #[tokio::test]
@@ -50,16 +48,16 @@ async fn a_missing_or_invalid_setting_stops_the_start_and_is_named() {
         ("mailer", "TOKEN_TTL_HOURS", "25", "holds \"25\""),
         ("mailer", "ACCOUNT_LIMIT_PER_HOUR", "-1", "holds \"-1\""),
     ] {
-        let (status, said) =
+        let (status, message) =
             run_to_end(function, &with_variables(&environment, &[(name, value)])).await;
         assert!(!status.success(), "{function} {name}={value}: {status}");
         assert!(
-            said.starts_with(&format!("{function} cannot run: {name} {held}")),
-            "{said}"
+            message.starts_with(&format!("{function} cannot run: {name} {held}")),
+            "{message}"
         );
         assert!(
-            said.contains("it should hold") && said.lines().count() == 1,
-            "{said}"
+            message.contains("it should hold") && message.lines().count() == 1,
+            "{message}"
         );
     }
 }

@@ -1,11 +1,9 @@
-//! Both resources over HTTP: what is accepted, what is refused and how, and that nothing is
-//! refused by way of a table.
+//! Methods, paths, content types and pages of both resources. Refused requests read no table.
 
 use http::Method;
 use serde_json::{Value, json};
-use tests::app::UNKNOWN_TOKEN;
 use tests::{
-    app::{GOOD_PASSWORD, TestApp, user},
+    app::{GOOD_PASSWORD, TestApp, UNKNOWN_TOKEN, user},
     http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, form, multipart, send},
 };
 
@@ -22,7 +20,7 @@ pub(crate) async fn start() -> TestApp {
         .await
 }
 
-/// A body that the resource takes.
+/// Returns the fields of a valid request to the resource.
 pub(crate) fn valid_fields(path: &str) -> Vec<(&'static str, &'static str)> {
     if path.starts_with(FORGOT_PASSWORD.trim_end_matches('/')) {
         vec![("email", ADDRESS)]
@@ -76,7 +74,7 @@ async fn a_change_is_accepted_in_three_formats_with_and_without_a_slash() {
             (FORM, form(&valid_fields(path))),
             (MULTIPART, multipart(&valid_fields(path))),
         ] {
-            // Understood, looked for and not found.
+            // The token is well-formed and unknown.
             let response = app.post_as(path, content_type, body).await;
             response.assert_problem(400, "invalid_token");
             response.assert_security_headers();
@@ -205,7 +203,7 @@ async fn a_browser_gets_a_page_with_the_same_status() {
             "{text}"
         );
     }
-    // The one request and the one token of the right shape.
+    // Only the valid request and the well-formed token caused a call.
     assert_eq!(app.dynamodb.take_operations(), ["UpdateItem", "GetItem"]);
 }
 

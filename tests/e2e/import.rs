@@ -5,40 +5,39 @@ use std::{
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
 };
-use tests::existing_table::attribute_names;
+use tests::{
+    app::{ADA, GOOD_PASSWORD, TestApp, user},
+    command::{CommandOutput, manage},
+    existing_table::{ExistingTable, TABLE, attribute_names, text},
+    proxy::Action,
+};
 
 use aws::tables::User;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::DateTime;
 use serde_json::Value;
-use tests::{
-    app::{ADA, GOOD_PASSWORD, TestApp, user},
-    command::{CommandOutput, manage},
-    existing_table::{ExistingTable, TABLE, text},
-    proxy::Action,
-};
 
-/// A folder of one test, removed at its end.
-struct Folder(PathBuf);
+/// A temporary directory that is removed when dropped.
+struct TempDirectory(PathBuf);
 
-impl Folder {
+impl TempDirectory {
     fn new() -> Self {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
         let name = format!("account-recovery-users-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("a new folder");
+        fs::create_dir(&path).expect("a new directory");
         Self(path)
     }
 
-    /// Writes `content` to the file `name`; its path.
+    /// Writes `content` to the file `name` and returns its path.
     fn write(&self, name: &str, content: &str) -> String {
         let path = self.0.join(name);
         fs::write(&path, content).expect("written");
         path.display().to_string()
     }
 
-    /// The rows that were refused of the file `name`: their lines and why.
+    /// Returns line and reason of each refused row of the file `name`.
     fn refused(&self, name: &str) -> Vec<(u64, String)> {
         let path = self.0.join(format!("{name}.refused.jsonl"));
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -53,7 +52,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -82,13 +81,13 @@ const DUMP: &str = r#"[
 
 #[tokio::test]
 async fn djangos_users_are_imported_with_their_hashes() {
-    let (app, folder) = (TestApp::builder().start().await, Folder::new());
-    let file = folder.write("dump.json", DUMP);
+    let (app, directory) = (TestApp::builder().start().await, TempDirectory::new());
+    let file = directory.write("dump.json", DUMP);
     let output = import(&app, &file, "").await;
     assert_eq!(output.code, 3, "{output:?}");
     assert_eq!(output.out, "added 2, changed 0, unchanged 0, refused 1\n");
     assert_eq!(
-        folder.refused("dump.json"),
+        directory.refused("dump.json"),
         [(10, "has no address".to_owned())]
     );
 
@@ -121,7 +120,7 @@ async fn djangos_users_are_imported_with_their_hashes() {
 
 #[tokio::test]
 async fn refused_rows_are_reported_and_the_others_imported() {
-    let (app, folder) = (TestApp::builder().start().await, Folder::new());
+    let (app, directory) = (TestApp::builder().start().await, TempDirectory::new());
     let rows = [
         r#"{"email": "one@example.com", "name": "One"}"#,
         "",
@@ -135,11 +134,11 @@ async fn refused_rows_are_reported_and_the_others_imported() {
         "[1]",
         r#"{"email": "two@example.com"}"#,
     ];
-    let file = folder.write("users.jsonl", &rows.join("\n"));
+    let file = directory.write("users.jsonl", &rows.join("\n"));
     let output = import(&app, &file, "").await;
     assert_eq!(output.code, 3, "{output:?}");
     assert_eq!(output.out, "added 2, changed 0, unchanged 0, refused 8\n");
-    let refused = folder.refused("users.jsonl");
+    let refused = directory.refused("users.jsonl");
     let found: Vec<(u64, &str)> = refused
         .iter()
         .map(|(line, reason)| (*line, reason.as_str()))
@@ -168,7 +167,7 @@ async fn existing_users_are_overwritten_only_on_request() {
     let app = TestApp::builder()
         .without_email_budget()
         .with_cheap_hashes();
-    let (app, folder) = (app.user(user(ADA)).start().await, Folder::new());
+    let (app, directory) = (app.user(user(ADA)).start().await, TempDirectory::new());
     let link = app.request_link(ADA).await;
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
@@ -177,14 +176,14 @@ async fn existing_users_are_overwritten_only_on_request() {
     let before = app.ada().await;
     let rows = r#"{"email": "ada@example.com", "name": "Countess", "password_hash": "$x$y"}
 {"email": "new@example.com"}"#;
-    let file = folder.write("users.jsonl", rows);
+    let file = directory.write("users.jsonl", rows);
 
     let kept = import(&app, &file, "").await;
     assert_eq!(
         (kept.code, kept.out.as_str()),
         (3, "added 1, changed 0, unchanged 0, refused 1\n")
     );
-    let refused = folder.refused("users.jsonl");
+    let refused = directory.refused("users.jsonl");
     assert_eq!((refused.len(), refused[0].0), (1, 1));
     assert!(
         refused[0].1.contains("differs in name, password_hash"),
@@ -193,13 +192,13 @@ async fn existing_users_are_overwritten_only_on_request() {
     let after = app.ada().await;
     assert_eq!(after.password_hash, before.password_hash);
 
-    let told = import(&app, &file, "--overwrite").await;
+    let overwritten = import(&app, &file, "--overwrite").await;
     assert_eq!(
-        (told.code, told.out.as_str()),
+        (overwritten.code, overwritten.out.as_str()),
         (0, "added 0, changed 1, unchanged 1, refused 0\n")
     );
     assert!(
-        folder.refused("users.jsonl").is_empty(),
+        directory.refused("users.jsonl").is_empty(),
         "the old report is gone"
     );
     let after = app.ada().await;
@@ -207,26 +206,22 @@ async fn existing_users_are_overwritten_only_on_request() {
         (after.name.as_deref(), after.password_hash.as_deref()),
         (Some("Countess"), Some("$x$y"))
     );
-    // What the file does not give stays as it was.
+    // Fields that are not in the file keep their values.
     assert_eq!(after.session_epoch, before.session_epoch);
     assert_eq!(after.recovery.email_count, before.recovery.email_count);
 }
 
 #[tokio::test]
 async fn an_interrupted_import_can_be_continued() {
-    let (app, folder) = (TestApp::builder().start().await, Folder::new());
+    let (app, directory) = (TestApp::builder().start().await, TempDirectory::new());
     let row =
         |number| format!("{{\"email\": \"user-{number}@example.com\", \"name\": \"{number}\"}}\n");
-    let file = folder.write("users.jsonl", &(0..450).map(row).collect::<String>());
-    let mut seen = 0;
-    app.dynamodb.intercept(move |call| {
-        seen += usize::from(call.operation == "TransactWriteItems");
-        if seen == 3 && call.operation == "TransactWriteItems" {
-            Action::error(400, "ResourceNotFoundException", "no table")
-        } else {
-            Action::Pass
-        }
-    });
+    let file = directory.write("users.jsonl", &(0..450).map(row).collect::<String>());
+    app.dynamodb.intercept_call(
+        "TransactWriteItems",
+        3,
+        Action::error(400, "ResourceNotFoundException", "no table"),
+    );
     let cut = import(&app, &file, "").await;
     cut.assert_failed(
         1,
@@ -239,15 +234,15 @@ async fn an_interrupted_import_can_be_continued() {
         (whole.code, whole.out.as_str()),
         (0, "added 250, changed 0, unchanged 200, refused 0\n")
     );
-    // Far apart in the file, and with nothing to tell them apart.
-    let twice = folder.write(
+    // The rows are in different batches and identical.
+    let twice = directory.write(
         "twice.jsonl",
         &(400..600).chain([450]).map(row).collect::<String>(),
     );
     let twice = import(&app, &twice, "").await;
     assert_eq!(twice.out, "added 150, changed 0, unchanged 50, refused 1\n");
     let earlier = "has the same address as an earlier line".to_owned();
-    assert_eq!(folder.refused("twice.jsonl"), [(201, earlier)]);
+    assert_eq!(directory.refused("twice.jsonl"), [(201, earlier)]);
 }
 
 #[tokio::test]
@@ -269,7 +264,7 @@ async fn an_export_can_be_imported_unchanged() {
         .user(user("bob@example.com"))
         .start()
         .await;
-    let folder = Folder::new();
+    let directory = TempDirectory::new();
     let list = async |app: &TestApp| {
         let list = manage("users list --output json", &app.environment(), "").await;
         let mut users = list.json().as_array().expect("a list").clone();
@@ -281,10 +276,10 @@ async fn an_export_can_be_imported_unchanged() {
         let export = format!("users export --format {format}");
         let exported = manage(&export, &from.environment(), "").await;
         assert_eq!(exported.code, 0, "{exported:?}");
-        let file = folder.write(&format!("users.{format}"), &exported.out);
+        let file = directory.write(&format!("users.{format}"), &exported.out);
         assert_eq!(import(&to, &file, "").await.code, 0);
         assert_eq!(list(&to).await, list(&from).await, "{format}");
-        // And once more, it is there.
+        // A repeat changes nothing.
         let again = import(&to, &file, "").await;
         assert_eq!(
             again.out, "added 0, changed 0, unchanged 2, refused 0\n",
@@ -295,17 +290,17 @@ async fn an_export_can_be_imported_unchanged() {
 
 #[tokio::test]
 async fn an_import_maps_fields_and_attributes() {
-    let own = ExistingTable::KeyedByEmail;
-    let (app, folder) = (own.builder().start().await, Folder::new());
+    let table = ExistingTable::KeyedByEmail;
+    let (app, directory) = (table.builder().start().await, TempDirectory::new());
     let csv = "Login;x,Secret,Active\nAda@Example.com,$2b$12$abc,0\n";
-    let csv = folder.write("users.csv", &csv.replace(';', "-"));
+    let csv = directory.write("users.csv", &csv.replace(';', "-"));
     let options = "--field email=Login-x --field password_hash=Secret --field is_active=Active";
     let output = import(&app, &csv, options).await;
     assert_eq!(
         output.out, "added 1, changed 0, unchanged 0, refused 0\n",
         "{output:?}"
     );
-    let row = own.row(&app, "", ADA).await.expect("a row");
+    let row = table.row(&app, "", ADA).await.expect("a row");
     assert_eq!(
         (&row["hash"], &row["status"]),
         (&text("$2b$12$abc"), &AttributeValue::Bool(false))
@@ -318,10 +313,10 @@ async fn an_import_maps_fields_and_attributes() {
 
 #[tokio::test]
 async fn an_unusable_file_or_table_is_named_and_nothing_is_written() {
-    let (app, folder) = (TestApp::builder().start().await, Folder::new());
-    let cut = folder.write("cut.json", &DUMP[..DUMP.len() - 10]);
-    let empty = folder.write("empty", " \n");
-    let csv = folder.write("users.csv", "name,mail\nAda,ada@example.com\n");
+    let (app, directory) = (TestApp::builder().start().await, TempDirectory::new());
+    let cut = directory.write("cut.json", &DUMP[..DUMP.len() - 10]);
+    let empty = directory.write("empty", " \n");
+    let csv = directory.write("users.csv", "name,mail\nAda,ada@example.com\n");
     for (file, parts) in [
         (
             "/nowhere/users.jsonl",
@@ -346,13 +341,13 @@ async fn an_unusable_file_or_table_is_named_and_nothing_is_written() {
         .await
         .assert_failed(2, &["OURS must be one of"]);
 
-    let own = ExistingTable::Indexed.builder().start().await;
-    let refused = import(&own, &csv, "--field email=mail").await;
+    let indexed = ExistingTable::Indexed.builder().start().await;
+    let refused = import(&indexed, &csv, "--field email=mail").await;
     refused.assert_failed(1, &["only your application can add users", "people"]);
-    let mut env = own.environment();
+    let mut env = indexed.environment();
     env.insert("USERS_EMAIL_INDEX".to_owned(), String::new());
     let command = format!("users import {csv} --field email=mail");
     let refused = manage(&command, &env, "").await;
     refused.assert_failed(1, &["the table people exists, but its key is pk and sk"]);
-    assert!(own.rows(TABLE).await.is_empty());
+    assert!(indexed.rows(TABLE).await.is_empty());
 }

@@ -1,15 +1,13 @@
-//! The whole journey: a forgotten password becomes a new one.
+//! The whole journey, from a forgotten password to a new one.
 
-use tests::app::cheap_hash;
-use tests::app::has_password;
+use tests::{
+    app::{ADA, GOOD_PASSWORD, TestApp, WEAK_PASSWORD, cheap_hash, has_password, user},
+    http::{CHANGE_PASSWORD, FORGOT_PASSWORD, JSON, send},
+};
 
 use aws::tables::User;
 use http::Method;
 use serde_json::json;
-use tests::{
-    app::{ADA, GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
-    http::{CHANGE_PASSWORD, FORGOT_PASSWORD, JSON, send},
-};
 
 const OLD_PASSWORD: &str = "an old password that she forgot";
 
@@ -27,9 +25,9 @@ async fn a_forgotten_password_is_replaced() {
     let app = TestApp::builder().user(ada().await).start().await;
 
     app.request_reset(ADA).await.assert_worked();
-    let mail = app.wait_for_email(ADA, 1).await;
-    assert_eq!(mail.subject, "Set a new password for Example");
-    let link = app.link_in(&mail);
+    let email = app.wait_for_email(ADA, 1).await;
+    assert_eq!(email.subject, "Set a new password for Example");
+    let link = app.link_in(&email);
     assert_eq!(link.email, ADA);
     assert!(link.url.starts_with(&format!(
         "{}#",
@@ -44,7 +42,7 @@ async fn a_forgotten_password_is_replaced() {
         "nothing has changed yet"
     );
 
-    // White space around a pasted token is none of it.
+    // White space around a pasted token is ignored.
     let pasted = format!(" {}\n", link.token);
     app.confirm_with_email("Ada@Example.com", &pasted, GOOD_PASSWORD)
         .await
@@ -152,14 +150,14 @@ async fn check_only_judges_a_password_and_changes_nothing() {
         .user(user(ADA))
         .start()
         .await;
-    let mail = {
+    let email = {
         app.request_reset(ADA).await.assert_worked();
         app.functions
             .deliver(&app.stream_records().await, tests::functions::at(0))
             .await;
-        app.emails().pop().expect("a mail")
+        app.emails().pop().expect("an email")
     };
-    let link = app.link_in(&mail);
+    let link = app.link_in(&email);
     app.dynamodb.clear_calls();
     let check = async |token: &str, password: &str| {
         let body =
@@ -228,7 +226,7 @@ async fn norm_03_requests_and_wrong_tokens_do_not_change_the_account() {
         wrong.assert_problem(400, "invalid_token");
     }
     assert_eq!(account().await, before);
-    // Nor does guessing lock anybody out.
+    // Wrong tokens do not lock the account.
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
         .assert_worked();

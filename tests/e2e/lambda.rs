@@ -1,4 +1,4 @@
-//! The real binaries, as Lambda runs them, with the sample events of `events/`.
+//! The binaries as Lambda runs them, with the sample events in `events/`.
 
 use passwords::{Password, verify};
 use rules::recovery::DeliveryState;
@@ -9,7 +9,7 @@ use tests::{
     lambda::{Function, sample_event, with_token},
 };
 
-/// What the outbox's stream holds since record number `from`, as Lambda hands it over.
+/// Returns the event with the outbox's stream records from number `from` on.
 async fn stream_event(app: &TestApp, from: usize) -> Value {
     json!({ "Records": app.stream_records().await.split_off(from) })
 }
@@ -31,7 +31,7 @@ async fn a_reset_works_through_the_binaries_behind_every_gateway() {
     .into_iter()
     .enumerate()
     {
-        let (records, mails) = (2 * round, 2 * round);
+        let (records, emails) = (2 * round, 2 * round);
         gateway::assert_worked(
             &request
                 .invoke(&sample_event(asking))
@@ -40,7 +40,7 @@ async fn a_reset_works_through_the_binaries_behind_every_gateway() {
         );
         let response = mailer.invoke(&stream_event(&app, records).await).await;
         assert_eq!(response, Ok(json!({ "batchItemFailures": [] })));
-        let link = app.link_in(&app.emails()[mails]);
+        let link = app.link_in(&app.emails()[emails]);
 
         let change = with_token(sample_event(setting), &link.token);
         gateway::assert_worked(&confirm.invoke(&change).await.expect("a response"));
@@ -61,7 +61,7 @@ async fn a_reset_works_through_the_binaries_behind_every_gateway() {
             .await
             .expect("a response");
         assert_eq!(
-            app.emails()[mails + 1].subject,
+            app.emails()[emails + 1].subject,
             "Your password for Example was changed"
         );
     }
@@ -88,7 +88,7 @@ async fn the_mailer_handles_the_sample_events() {
     let subjects: Vec<String> = app
         .emails_to(ADA)
         .into_iter()
-        .map(|mail| mail.subject)
+        .map(|email| email.subject)
         .collect();
     assert_eq!(
         subjects,
@@ -230,7 +230,7 @@ async fn after_an_unknown_event_the_next_one_is_served() {
     );
 }
 
-/// The sample event `name` with `host` in all places that a URL could be built from.
+/// Returns the sample event `name` with `host` wherever a URL could be built from it.
 fn hostile(name: &str, host: &str) -> Value {
     let mut event = sample_event(name);
     for header in [
@@ -291,10 +291,10 @@ async fn a_hostile_host_does_not_change_the_link() {
         .await
         .expect("a response");
     let expected = &app.environment()["RESET_URL"];
-    let mails = app.emails();
-    assert!(!mails.is_empty());
-    for mail in mails {
-        assert!(app.link_in(&mail).url.starts_with(&format!("{expected}#")));
+    let emails = app.emails();
+    assert!(!emails.is_empty());
+    for email in emails {
+        assert!(app.link_in(&email).url.starts_with(&format!("{expected}#")));
     }
 }
 

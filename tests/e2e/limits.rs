@@ -2,14 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
-use tests::functions::NO_FAILURES;
 use tests::{
     app::{ADA, TestApp, user},
-    functions::{Functions, at},
+    functions::{Functions, NO_FAILURES, at},
     http::HttpResponse,
 };
 
-async fn ask_times(
+async fn request_times(
     functions: &Functions,
     client: &str,
     times: usize,
@@ -33,7 +32,7 @@ async fn a_client_over_its_limit_is_told_when_to_retry() {
         .start()
         .await;
     let functions = &app.functions;
-    ask_times(functions, "192.0.2.1", 3, at(0))
+    request_times(functions, "192.0.2.1", 3, at(0))
         .await
         .assert_worked();
     let limited = functions.request_reset("other@example.com", at(15)).await;
@@ -42,13 +41,13 @@ async fn a_client_over_its_limit_is_told_when_to_retry() {
     let at_the_end = functions.request_reset(ADA, at(599)).await;
     assert_eq!(at_the_end.header("retry-after"), Some("1"));
 
-    // Others are none the wiser, and a new window is a new start.
+    // Other clients are not affected, and the next window starts afresh.
     functions
         .request_reset_from("192.0.2.2", ADA, at(15))
         .await
         .assert_worked();
     functions.request_reset(ADA, at(600)).await.assert_worked();
-    // What was refused is owed nothing.
+    // Refused requests put nothing into the outbox.
     assert_eq!(app.stream_records().await.len(), 5);
 }
 
@@ -91,8 +90,8 @@ async fn fifty_concurrent_requests_are_counted_exactly() {
     );
 }
 
-/// Asks at `times` in seconds, lets the mailer do its work, and counts the mails.
-async fn mails_after(app: &TestApp, times: &[i64]) -> Vec<usize> {
+/// Requests and delivers at each of `times`, in seconds. Returns the number of emails after each.
+async fn email_counts(app: &TestApp, times: &[i64]) -> Vec<usize> {
     let mut counts = Vec::new();
     for seconds in times {
         let before = app.stream_records().await.len();
@@ -115,7 +114,7 @@ async fn the_cool_down_of_an_account_is_silent() {
         .start()
         .await;
     assert_eq!(
-        mails_after(&app, &[0, 1, 59, 60, 61, 119, 120]).await,
+        email_counts(&app, &[0, 1, 59, 60, 61, 119, 120]).await,
         [1, 1, 1, 2, 2, 2, 3]
     );
 }
@@ -131,7 +130,7 @@ async fn an_account_gets_at_most_five_emails_in_any_hour() {
         0, 600, 1_200, 1_800, 2_400, 3_000, 3_599, 3_600, 3_700, 4_200,
     ];
     assert_eq!(
-        mails_after(&app, &times).await,
+        email_counts(&app, &times).await,
         [1, 2, 3, 4, 5, 5, 5, 6, 6, 7]
     );
 }

@@ -1,20 +1,11 @@
-//! Attack 24 of the checklist: no log line holds an address, token, password or link, at the
-//! most verbose level, whatever goes wrong.
+//! No log line contains an address, token, password or link, at the most verbose level, whatever
+//! goes wrong (attack 24 in docs/security.md).
 //!
-//! Every other test that uses a [`TestApp`] ends with the same search, in its own process's lines
-//! and those of the binaries that it starts; here things go wrong in as many ways as there are
-//! places that could tell.
+//! Every test with a [`TestApp`] ends with the same search. These tests cause every kind of error.
 
 use std::collections::BTreeMap;
-use tests::app::ADA;
-use tests::app::OTHER_PASSWORD;
-
-use futures::future::join_all;
-use http::Method;
-use local::inbox::StoredMail;
-use serde_json::json;
 use tests::{
-    app::{GOOD_PASSWORD, TestApp, WEAK_PASSWORD, user},
+    app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, WEAK_PASSWORD, user},
     command,
     functions::at,
     http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, form, multipart, send},
@@ -24,11 +15,16 @@ use tests::{
     proxy::{Action, SEND_EMAIL},
     wait_for,
 };
+
+use futures::future::join_all;
+use http::Method;
+use local::inbox::StoredMail;
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 const ADDRESS: &str = "ada.lovelace+work@example.com";
 
-/// Errors that quote what was sent, as the services' own sometimes do.
+/// Returns errors that quote the request, as the services sometimes do.
 fn quoting_errors() -> Vec<Action> {
     let quote = format!("{ADDRESS} {GOOD_PASSWORD}");
     [
@@ -90,7 +86,7 @@ async fn a_refused_request_is_logged_by_code_only() {
 #[tokio::test]
 async fn a_services_error_is_logged_without_the_data_that_it_quotes() {
     let log_start = mark();
-    let targets = [
+    let operations = [
         "GetItem",
         "UpdateItem",
         "PutItem",
@@ -99,15 +95,15 @@ async fn a_services_error_is_logged_without_the_data_that_it_quotes() {
     ];
     let cases = quoting_errors()
         .into_iter()
-        .flat_map(|action| targets.map(|target| (target, action.clone())));
-    // Side by side, since most of the time goes into waits between tries.
-    join_all(cases.map(|(target, action)| fail(target, action))).await;
+        .flat_map(|action| operations.map(|operation| (operation, action.clone())));
+    // Concurrently, because most of the time is spent between retries.
+    join_all(cases.map(|(operation, action)| run_all(operation, action))).await;
     let logs = captured_since(log_start);
     assert!(logs.contains("the email will be retried") && logs.contains("a call to AWS failed"));
 }
 
-/// All that can be done while calls of `target` meet `action`.
-async fn fail(target: &'static str, action: Action) {
+/// Runs every function while calls of `operation` meet `action`.
+async fn run_all(operation: &'static str, action: Action) {
     let app = TestApp::builder()
         .manual_delivery()
         .with_cheap_hashes()
@@ -122,23 +118,15 @@ async fn fail(target: &'static str, action: Action) {
     let records = app.stream_records().await;
     assert!(app.functions.deliver(&records, at(0)).await.is_empty());
     let link = app.link_in(&app.emails()[0]);
-    for wire in [&app.dynamodb, &app.ses] {
-        let action = action.clone();
-        wire.intercept(move |call| {
-            if call.operation == target {
-                action.clone()
-            } else {
-                Action::Pass
-            }
-        });
-    }
+    app.dynamodb.intercept_operation(operation, action.clone());
+    app.ses.intercept_operation(operation, action);
     let delivered = app.functions.deliver(&records, at(1));
-    let (asked, confirmed, _) = futures::join!(
+    let (requested, confirmed, _) = futures::join!(
         app.request_reset(ADDRESS),
         app.confirm(&link.token, GOOD_PASSWORD),
         delivered
     );
-    for response in [asked, confirmed] {
+    for response in [requested, confirmed] {
         assert!(
             !String::from_utf8_lossy(&response.body).contains(ADDRESS),
             "{response:?}"
@@ -185,12 +173,12 @@ async fn the_binaries_log_no_secret_when_services_fail() {
             sample_event("mailer.json"),
             sample_event("request-rest.json"),
         );
-        let (delivered, asked, confirmed) = futures::join!(
+        let (delivered, requested, confirmed) = futures::join!(
             mailer.invoke(&mailer_event),
             request.invoke(&request_event),
             confirm.invoke(&change)
         );
-        assert!(delivered.is_ok() && asked.is_ok() && confirmed.is_ok());
+        assert!(delivered.is_ok() && requested.is_ok() && confirmed.is_ok());
         app.dynamodb.pass_all();
     }
     let mut panicking = change.clone();
@@ -216,13 +204,13 @@ async fn the_binaries_log_no_secret_when_services_fail() {
     }
 }
 
-/// The links in the inbox of a `runserver` at `api`, newest first.
+/// Returns the links in the inbox of a `runserver` at `api`, newest first.
 async fn links_at(api: &str) -> Vec<Link> {
     let inbox = send(Method::GET, &format!("{api}/inbox.json"), &[], "").await;
-    let mails: Vec<StoredMail> = serde_json::from_value(inbox.json()).expect("mails");
-    mails
+    let emails: Vec<StoredMail> = serde_json::from_value(inbox.json()).expect("emails");
+    emails
         .iter()
-        .filter_map(|mail| Link::find(&mail.text))
+        .filter_map(|email| Link::find(&email.text))
         .collect()
 }
 
@@ -230,14 +218,14 @@ async fn links_at(api: &str) -> Vec<Link> {
 async fn runserver_logs_no_secret() {
     let args = "runserver --memory --port 0 --dynamodb-port 0 --ses-port 0 --log-level trace";
     let mut process = command::start(args, &BTreeMap::new());
-    let stdout = process.stdout.take().expect("it is piped");
-    // It names the demo account there, by intent.
-    let mut said = BufReader::new(stdout).lines();
-    let first = said.next_line().await.expect("text").unwrap_or_default();
+    let stdout = process.stdout.take().expect("a pipe");
+    // Standard output names the demo account on purpose.
+    let mut lines = BufReader::new(stdout).lines();
+    let first = lines.next_line().await.expect("text").unwrap_or_default();
     let url = first.split_whitespace().last().expect("an address");
     let api = url
         .strip_suffix(FORGOT_PASSWORD)
-        .expect("where one asks for a mail");
+        .expect("the path of the request");
     let post = async |path: &str, fields: &[(&str, &str)]| {
         let headers = [("content-type", FORM)];
         let url = format!("{api}{path}");
@@ -252,7 +240,7 @@ async fn runserver_logs_no_secret() {
             .assert_worked();
     }
     let look = async || links_at(api).await.pop();
-    let link = wait_for("a mail", look).await;
+    let link = wait_for("an email", look).await;
     for (password, status) in [
         (WEAK_PASSWORD, 422),
         (GOOD_PASSWORD, 200),
@@ -268,8 +256,8 @@ async fn runserver_logs_no_secret() {
     secrets.add(&link.token);
     secrets.add(&link.url);
 
-    process.start_kill().expect("it runs");
-    let output = process.wait_with_output().await.expect("it ran");
+    process.start_kill().expect("a running process");
+    let output = process.wait_with_output().await.expect("output");
     let logs = String::from_utf8_lossy(&output.stderr).into_owned();
     for line in ["email sent", "password changed", "weak_password"] {
         assert!(logs.contains(line), "{line} in {logs}");
@@ -312,7 +300,7 @@ async fn attack_24_no_log_line_contains_an_address_token_password_or_link() {
     app.wait_for_mailer().await;
     let logs = captured_since(log_start);
     app.secrets.assert_absent_from(&logs);
-    // The search would find nothing in logs that were empty.
+    // Empty logs would pass the search, too.
     for line in [
         "reset email requested",
         "email sent",

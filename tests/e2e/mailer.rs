@@ -1,13 +1,12 @@
-//! The mailer, fed by hand with what the outbox's stream holds: whatever comes twice, comes
-//! broken, or meets an SES that does not want it.
+//! The mailer with records that are repeated or unreadable, and with an SES or a DynamoDB that
+//! fails.
 
 use aws::tables::User;
 use local::inbox::StoredMail;
 use serde_json::{Value, json};
-use tests::functions::NO_FAILURES;
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, user},
-    functions::{at, sequence_number, stream_record},
+    functions::{NO_FAILURES, at, sequence_number, stream_record},
     proxy::{Action, Call},
 };
 
@@ -15,7 +14,7 @@ const BOB: &str = "bob@example.com";
 
 const CY: &str = "cy@example.com";
 
-/// A system with `users`, whose stream is read by the test.
+/// Starts a system with `users` and manual delivery.
 pub(crate) async fn start(users: impl IntoIterator<Item = User>) -> TestApp {
     let builder = TestApp::builder().manual_delivery().with_cheap_hashes();
     users
@@ -25,7 +24,7 @@ pub(crate) async fn start(users: impl IntoIterator<Item = User>) -> TestApp {
         .await
 }
 
-/// Ada, Bob and Cy have each asked for a mail; the records of it.
+/// Requests emails for Ada, Bob and Cy. Returns the stream records.
 async fn three() -> (TestApp, Vec<Value>) {
     let app = start([user(ADA), user(BOB), user(CY)]).await;
     for email in [ADA, BOB, CY] {
@@ -44,13 +43,16 @@ fn is_to(call: &Call, address: &str) -> bool {
 }
 
 pub(crate) fn recipients(app: &TestApp) -> Vec<String> {
-    app.emails().into_iter().flat_map(|mail| mail.to).collect()
+    app.emails()
+        .into_iter()
+        .flat_map(|email| email.to)
+        .collect()
 }
 
-/// The one mail that `record` makes.
+/// Delivers `record` and returns its email.
 pub(crate) async fn email_for(app: &TestApp, record: Value) -> StoredMail {
     assert_eq!(app.functions.deliver(&[record], at(0)).await, NO_FAILURES);
-    app.emails().pop().expect("a mail")
+    app.emails().pop().expect("an email")
 }
 
 #[tokio::test]
@@ -69,7 +71,7 @@ async fn a_batch_delivered_twice_sends_working_links() {
         .confirm(&first.token, GOOD_PASSWORD, at(3))
         .await
         .assert_worked();
-    // A batch that comes twice is one mail of the budget.
+    // A batch that is delivered twice is charged once.
     assert_eq!(
         app.user(CY)
             .await
@@ -161,7 +163,7 @@ async fn an_ses_failure_reports_the_failed_record_and_those_behind_it() {
         );
         assert_eq!(recipients(&app), [ADA]);
 
-        // Lambda delivers them again, within the cool-down of the first try.
+        // Lambda delivers them again, within the cool-down of the first attempt.
         app.ses.pass_all();
         assert_eq!(
             app.functions.deliver(&records[1..], at(5)).await,
@@ -178,13 +180,13 @@ async fn an_ses_failure_reports_the_failed_record_and_those_behind_it() {
 
 #[tokio::test]
 async fn a_dynamodb_failure_reports_the_failed_record_and_those_behind_it() {
-    for target in ["GetItem", "UpdateItem", "PutItem"] {
+    for operation in ["GetItem", "UpdateItem", "PutItem"] {
         let (app, records) = three().await;
         let mut seen = 0;
         app.dynamodb.intercept(move |call| {
-            seen += usize::from(call.operation == target);
-            // The first is Ada's.
-            if call.operation == target && seen > 1 {
+            seen += usize::from(call.operation == operation);
+            // The first call is for Ada.
+            if call.operation == operation && seen > 1 {
                 Action::error(400, "ResourceNotFoundException", "no table")
             } else {
                 Action::Pass
@@ -194,7 +196,7 @@ async fn a_dynamodb_failure_reports_the_failed_record_and_those_behind_it() {
         assert_eq!(
             failed,
             [sequence_number(&records[1]), sequence_number(&records[2])],
-            "{target}"
+            "{operation}"
         );
         app.dynamodb.pass_all();
         assert_eq!(
@@ -205,8 +207,8 @@ async fn a_dynamodb_failure_reports_the_failed_record_and_those_behind_it() {
     }
 }
 
-/// What becomes of Ada's mail, the first of three, when SES responses it with `code`: the records
-/// that are reported, and how often SES was asked.
+/// Delivers three records while SES responds to the first, Ada's, with `code`. Returns the number
+/// of failed records and of calls for Ada's email.
 async fn first_of_three(code: &'static str, message: &'static str) -> (usize, usize) {
     let (app, records) = three().await;
     app.ses.intercept(move |call| {
@@ -217,7 +219,7 @@ async fn first_of_three(code: &'static str, message: &'static str) -> (usize, us
         }
     });
     let failed = app.functions.deliver(&records, at(0)).await;
-    let asked = app
+    let calls = app
         .ses
         .take_calls()
         .iter()
@@ -229,7 +231,7 @@ async fn first_of_three(code: &'static str, message: &'static str) -> (usize, us
         3,
         "all or none of those behind it"
     );
-    (failed.len(), asked)
+    (failed.len(), calls)
 }
 
 #[tokio::test]
@@ -278,19 +280,12 @@ async fn a_problem_with_the_sender_is_retried() {
 #[tokio::test]
 async fn an_account_that_changes_concurrently_is_read_again() {
     let (app, records) = three().await;
-    let mut failures = 0;
-    app.dynamodb.intercept(move |call| {
-        failures += usize::from(call.operation == "UpdateItem");
-        if call.operation == "UpdateItem" && failures == 1 {
-            Action::error(
-                400,
-                "ConditionalCheckFailedException",
-                "The conditional request failed",
-            )
-        } else {
-            Action::Pass
-        }
-    });
+    let failed = Action::error(
+        400,
+        "ConditionalCheckFailedException",
+        "The conditional request failed",
+    );
+    app.dynamodb.intercept_call("UpdateItem", 1, failed);
     app.dynamodb.clear_calls();
     assert_eq!(
         app.functions.deliver(&records[..1], at(0)).await,
@@ -305,8 +300,8 @@ async fn an_account_that_changes_concurrently_is_read_again() {
 
 #[tokio::test]
 async fn a_batch_with_little_time_left_is_returned() {
-    // The deadline is the runtime's; here it has passed. The first record is begun all the same,
-    // or a function without time would never get on.
+    // Half of the time has passed. The first record is still handled, or such a function would
+    // never make progress.
     let (app, records) = three().await;
     let failed = app.functions.deliver_after_half_time(&records, at(0)).await;
     assert_eq!(

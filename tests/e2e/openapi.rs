@@ -1,4 +1,4 @@
-//! The description for programs, against what the system does.
+//! The OpenAPI description must match the system.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tests::{app::TestApp, http::send};
 use web::Problem;
 
-/// The description, as the running system serves it.
+/// Returns the description that the system serves.
 async fn described(app: &TestApp) -> Value {
     let response = send(Method::GET, &app.url("/openapi.json"), &[], "").await;
     assert_eq!(response.status, 200);
@@ -19,7 +19,7 @@ async fn described(app: &TestApp) -> Value {
     response.json()
 }
 
-/// `value`, or what it refers to.
+/// Returns `value`, or what it refers to.
 fn resolve<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
         Some(reference) => {
@@ -31,7 +31,7 @@ fn resolve<'a>(root: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
-/// Every pair of status and code that a POST to `path` is said to be refused with.
+/// Returns status and code of each problem that the description lists for a POST to `path`.
 fn described_problems(root: &Value, path: &str) -> BTreeSet<(String, String)> {
     let responses = root["paths"][path]["post"]["responses"]
         .as_object()
@@ -49,8 +49,8 @@ fn described_problems(root: &Value, path: &str) -> BTreeSet<(String, String)> {
     problems
 }
 
-/// One of each kind of problem that no call to AWS is needed for; those that are share the code
-/// of the last.
+/// Returns one problem of each kind except the failures of AWS calls, which share the last one's
+/// code.
 fn problems() -> Vec<Problem> {
     vec![
         Problem::body(""),
@@ -67,8 +67,8 @@ fn problems() -> Vec<Problem> {
     ]
 }
 
-/// Whether the first and the second resource response `problem`. A new kind has to find its place
-/// here, and in [`problems`].
+/// Returns whether the first and the second resource can respond with `problem`. The match is
+/// exhaustive, so a new kind must be added here, and in [`problems`].
 fn is_answered(problem: &Problem) -> [bool; 2] {
     match problem {
         Problem::NotFound => [false, false],
@@ -84,7 +84,7 @@ fn is_answered(problem: &Problem) -> [bool; 2] {
     }
 }
 
-/// What the resource (0 or 1) really responses.
+/// Returns status and code of each problem that the resource (0 or 1) responds with.
 fn answered_problems(resource: usize) -> BTreeSet<(String, String)> {
     problems()
         .into_iter()

@@ -1,8 +1,13 @@
-//! What became of a mail: the mailer is told by SES, and writes it down where an operator looks.
+//! Delivery outcomes: SES reports them to the mailer, which records them in the user's row.
 
 use std::sync::Arc;
-use tests::app::ADA;
-use tests::functions::NO_FAILURES;
+use tests::{
+    app::{ADA, GOOD_PASSWORD, TestApp, user},
+    functions::{NO_FAILURES, at},
+    lambda::sample_event,
+    proxy::{Action, SEND_EMAIL},
+    wait_for,
+};
 
 use aws::tables::{SuppressionClearing, Users};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,13 +16,6 @@ use rules::{
     recovery::{DeliveryState, SentEmail},
 };
 use serde_json::{Value, json};
-use tests::{
-    app::{GOOD_PASSWORD, TestApp, user},
-    functions::at,
-    lambda::sample_event,
-    proxy::{Action, SEND_EMAIL},
-    wait_for,
-};
 use tokio::sync::Notify;
 
 async fn start() -> TestApp {
@@ -30,18 +28,18 @@ async fn start() -> TestApp {
         .await
 }
 
-/// Somebody asks for a mail to Ada, and the mailer is given the last record.
-async fn ask(app: &TestApp, seconds: i64) {
+/// Requests an email for Ada and delivers the stream's last record.
+async fn request_and_deliver(app: &TestApp, seconds: i64) {
     let functions = &app.functions;
-    let asked = functions.request_reset(ADA, at(seconds)).await;
-    asked.assert_worked();
+    let requested = functions.request_reset(ADA, at(seconds)).await;
+    requested.assert_worked();
     let record = app.stream_records().await.pop().expect("a record");
     assert_eq!(functions.deliver(&[record], at(seconds)).await, NO_FAILURES);
 }
 
-/// The sample event `name`, about the last mail that went to SES.
-fn report(app: &TestApp, name: &str) -> Value {
-    let sent = app.ses.calls().pop().expect("a mail").body;
+/// Returns the sample event `name` about the last email sent to SES.
+fn sample_outcome(app: &TestApp, name: &str) -> Value {
+    let sent = app.ses.calls().pop().expect("an email").body;
     let tags = sent["EmailTags"].as_array().expect("tags");
     let tag = |name: &str| {
         let mut tags = tags.iter();
@@ -54,23 +52,23 @@ fn report(app: &TestApp, name: &str) -> Value {
     event
 }
 
-async fn tell(app: &TestApp, event: &Value) {
+async fn deliver_event(app: &TestApp, event: &Value) {
     app.functions
         .record_outcome(event)
         .await
         .expect("DynamoDB responds");
 }
 
-async fn mails(app: &TestApp) -> Vec<SentEmail> {
+async fn recorded_emails(app: &TestApp) -> Vec<SentEmail> {
     app.ada().await.recovery.emails
 }
 
 async fn states(app: &TestApp) -> Vec<Option<DeliveryState>> {
-    let state = |mail: SentEmail| mail.outcome.map(|outcome| outcome.state);
-    mails(app).await.into_iter().map(state).collect()
+    let state = |email: SentEmail| email.outcome.map(|outcome| outcome.state);
+    recorded_emails(app).await.into_iter().map(state).collect()
 }
 
-async fn is_stopped(app: &TestApp) -> bool {
+async fn is_suppressed(app: &TestApp) -> bool {
     app.ada().await.suppression().is_some()
 }
 
@@ -86,12 +84,12 @@ async fn clear(app: &TestApp) -> SuppressionClearing {
 #[tokio::test]
 async fn a_permanent_bounce_stops_email_until_an_operator_clears_it() {
     let app = start().await;
-    ask(&app, 0).await;
+    request_and_deliver(&app, 0).await;
     let link = app.link_in(&app.emails()[0]);
-    let bounce = report(&app, "mailer-bounce.json");
-    tell(&app, &bounce).await;
+    let bounce = sample_outcome(&app, "mailer-bounce.json");
+    deliver_event(&app, &bounce).await;
     assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
-    let reason = mails(&app).await[0]
+    let reason = recorded_emails(&app).await[0]
         .outcome
         .clone()
         .and_then(|outcome| outcome.reason);
@@ -100,8 +98,8 @@ async fn a_permanent_bounce_stops_email_until_an_operator_clears_it() {
         Some("Permanent General 5.1.1 smtp; 550 5.1.1 (address) User unknown")
     );
 
-    // Neither a link nor a notice; and the link that was mailed works, for it may have been read.
-    ask(&app, 10).await;
+    // No link and no notice is sent. The sent link still works, because it may have been read.
+    request_and_deliver(&app, 10).await;
     app.functions
         .confirm(&link.token, GOOD_PASSWORD, at(20))
         .await
@@ -116,54 +114,54 @@ async fn a_permanent_bounce_stops_email_until_an_operator_clears_it() {
 
     assert_eq!(clear(&app).await, SuppressionClearing::Cleared);
     assert_eq!(clear(&app).await, SuppressionClearing::NotSuppressed);
-    // What EventBridge delivers twice does not overrule the operator.
-    tell(&app, &bounce).await;
-    ask(&app, 30).await;
+    // An event that EventBridge delivers twice does not overrule the operator.
+    deliver_event(&app, &bounce).await;
+    request_and_deliver(&app, 30).await;
     assert_eq!(app.emails().len(), 2);
 }
 
 #[tokio::test]
 async fn a_complaint_stops_email_unless_it_is_withdrawn() {
     let app = start().await;
-    ask(&app, 0).await;
-    let complaint = report(&app, "mailer-complaint.json");
+    request_and_deliver(&app, 0).await;
+    let complaint = sample_outcome(&app, "mailer-complaint.json");
     let mut taken_back = complaint.clone();
     taken_back["detail"]["complaint"]["complaintFeedbackType"] = json!("not-spam");
-    tell(&app, &report(&app, "mailer-delivery.json")).await;
-    assert!(!is_stopped(&app).await);
-    tell(&app, &complaint).await;
-    assert!(is_stopped(&app).await);
-    tell(&app, &taken_back).await;
-    tell(&app, &complaint).await;
-    assert!(!is_stopped(&app).await);
+    deliver_event(&app, &sample_outcome(&app, "mailer-delivery.json")).await;
+    assert!(!is_suppressed(&app).await);
+    deliver_event(&app, &complaint).await;
+    assert!(is_suppressed(&app).await);
+    deliver_event(&app, &taken_back).await;
+    deliver_event(&app, &complaint).await;
+    assert!(!is_suppressed(&app).await);
     assert_eq!(states(&app).await, [Some(DeliveryState::NotSpam)]);
 }
 
 #[tokio::test]
 async fn a_transient_bounce_does_not_stop_email() {
     let app = start().await;
-    ask(&app, 0).await;
-    let mut bounce = report(&app, "mailer-bounce.json");
+    request_and_deliver(&app, 0).await;
+    let mut bounce = sample_outcome(&app, "mailer-bounce.json");
     bounce["detail"]["bounce"]["bounceType"] = json!("Transient");
-    tell(&app, &bounce).await;
+    deliver_event(&app, &bounce).await;
     assert_eq!(states(&app).await, [Some(DeliveryState::SoftBounced)]);
-    ask(&app, 10).await;
+    request_and_deliver(&app, 10).await;
     assert_eq!(app.emails().len(), 2);
 }
 
 #[tokio::test]
 async fn a_late_delivery_event_neither_hides_a_bounce_nor_costs_a_write() {
     let app = start().await;
-    ask(&app, 0).await;
+    request_and_deliver(&app, 0).await;
     let (bounce, delivery) = (
-        report(&app, "mailer-bounce.json"),
-        report(&app, "mailer-delivery.json"),
+        sample_outcome(&app, "mailer-bounce.json"),
+        sample_outcome(&app, "mailer-delivery.json"),
     );
     app.dynamodb.clear_calls();
-    tell(&app, &bounce).await;
+    deliver_event(&app, &bounce).await;
     assert_eq!(app.dynamodb.take_operations(), ["GetItem", "UpdateItem"]);
     for event in [&delivery, &bounce] {
-        tell(&app, event).await;
+        deliver_event(&app, event).await;
         assert_eq!(app.dynamodb.take_operations(), ["GetItem"]);
     }
     assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
@@ -172,24 +170,24 @@ async fn a_late_delivery_event_neither_hides_a_bounce_nor_costs_a_write() {
 #[tokio::test]
 async fn a_suppression_ends_when_the_address_changes() {
     let app = start().await;
-    ask(&app, 0).await;
-    let bounce = report(&app, "mailer-bounce.json");
-    tell(&app, &bounce).await;
+    request_and_deliver(&app, 0).await;
+    let bounce = sample_outcome(&app, "mailer-bounce.json");
+    deliver_event(&app, &bounce).await;
     let mut row = app.rows("users").await.pop().expect("Ada's row");
     let address = "ada.lovelace@example.com";
     app.secrets.add(address);
     row.insert("mail_to".to_owned(), AttributeValue::S(address.to_owned()));
     app.put("users", row).await;
-    ask(&app, 10).await;
+    request_and_deliver(&app, 10).await;
     assert_eq!(app.emails_to(address).len(), 1);
-    assert!(!is_stopped(&app).await);
+    assert!(!is_suppressed(&app).await);
 }
 
 #[tokio::test]
 async fn an_event_about_an_unknown_email_changes_nothing() {
     let app = start().await;
-    ask(&app, 0).await;
-    let bounce = report(&app, "mailer-bounce.json");
+    request_and_deliver(&app, 0).await;
+    let bounce = sample_outcome(&app, "mailer-bounce.json");
     app.secrets.add("bob@example.com");
     for (pointer, value, calls) in [
         (
@@ -207,42 +205,39 @@ async fn an_event_about_an_unknown_email_changes_nothing() {
         ("/detail/bounce", json!("gone"), &[]),
     ] {
         let mut event = bounce.clone();
-        *event.pointer_mut(pointer).expect("a row") = value;
+        *event.pointer_mut(pointer).expect("a member") = value;
         app.dynamodb.clear_calls();
-        tell(&app, &event).await;
+        deliver_event(&app, &event).await;
         assert_eq!(app.dynamodb.take_operations(), calls, "{pointer}");
     }
     assert_eq!(states(&app).await, [None]);
-    assert!(!is_stopped(&app).await);
+    assert!(!is_suppressed(&app).await);
 }
 
 #[tokio::test]
 async fn a_dynamodb_failure_leads_to_a_retry_of_the_event() {
     let app = start().await;
-    ask(&app, 0).await;
-    let bounce = report(&app, "mailer-bounce.json");
-    for target in ["GetItem", "UpdateItem"] {
-        app.dynamodb.intercept(move |call| {
-            if call.operation == target {
-                Action::error(400, "ResourceNotFoundException", "no table")
-            } else {
-                Action::Pass
-            }
-        });
+    request_and_deliver(&app, 0).await;
+    let bounce = sample_outcome(&app, "mailer-bounce.json");
+    for operation in ["GetItem", "UpdateItem"] {
+        app.dynamodb.intercept_operation(
+            operation,
+            Action::error(400, "ResourceNotFoundException", "no table"),
+        );
         let failed = app.functions.record_outcome(&bounce).await;
-        failed.expect_err(target);
+        failed.expect_err(operation);
     }
     app.dynamodb.pass_all();
-    tell(&app, &bounce).await;
-    assert!(is_stopped(&app).await);
+    deliver_event(&app, &bounce).await;
+    assert!(is_suppressed(&app).await);
 }
 
 #[tokio::test]
 async fn a_concurrent_email_does_not_lose_the_outcome_of_another() {
     let app = Arc::new(start().await);
-    ask(&app, 0).await;
-    let bounce = report(&app, "mailer-bounce.json");
-    // The second mail's write waits, made of a row in which the first has not bounced yet.
+    request_and_deliver(&app, 0).await;
+    let bounce = sample_outcome(&app, "mailer-bounce.json");
+    // The write of the second email waits. It is based on a row without the first one's bounce.
     app.functions
         .request_reset(ADA, at(10))
         .await
@@ -268,14 +263,14 @@ async fn a_concurrent_email_does_not_lose_the_outcome_of_another() {
                 .any(|call| call.operation == "UpdateItem")
                 .then_some(())
         };
-        wait_for("the second mail's write", look).await;
-        tell(&app, &bounce).await;
+        wait_for("the second email's write", look).await;
+        deliver_event(&app, &bounce).await;
         go.notify_one();
     };
     let (failed, ()) = tokio::join!(deliver, tell);
     assert_eq!(failed, NO_FAILURES);
     assert_eq!(states(&app).await, [Some(DeliveryState::Bounced)]);
-    assert_eq!(app.emails().len(), 1, "mail was stopped before the second");
+    assert_eq!(app.emails().len(), 1, "email was stopped before the second");
 }
 
 #[tokio::test]
@@ -306,10 +301,10 @@ async fn both_emails_are_recorded_before_they_are_sent() {
     );
     assert_eq!(app.dynamodb.take_operations(), ["GetItem", "UpdateItem"]);
     assert_eq!(app.ses.take_operations(), [SEND_EMAIL, SEND_EMAIL]);
-    let kinds: Vec<&str> = mails(&app)
+    let kinds: Vec<&str> = recorded_emails(&app)
         .await
         .iter()
-        .map(|mail| mail.kind.as_str())
+        .map(|email| email.kind.as_str())
         .collect();
     assert_eq!(kinds, ["reset_requested", "password_changed"]);
 }
@@ -324,9 +319,9 @@ async fn an_email_refused_by_ses_is_recorded() {
             "Illegal address: ada@example.com",
         )
     });
-    ask(&app, 0).await;
+    request_and_deliver(&app, 0).await;
     assert_eq!(states(&app).await, [Some(DeliveryState::Refused)]);
-    let reason = mails(&app).await[0]
+    let reason = recorded_emails(&app).await[0]
         .outcome
         .clone()
         .and_then(|outcome| outcome.reason);

@@ -1,11 +1,10 @@
-//! The recipe in Rust of `docs/recipes.md`. The others are run by `tests/stack/test_recipes.py` and by the
-//! browser's tests.
+//! The Rust recipe in `docs/recipes.md`. `tests/stack/test_recipes.py` and the browser tests run the
+//! others.
 
 use aws::tables::Users;
 use rules::address::EmailAddress;
-use tests::app::ADA;
 use tests::{
-    app::{GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
+    app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, user},
     recipe::{holds, sign_in},
 };
 

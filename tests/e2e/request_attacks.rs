@@ -1,16 +1,16 @@
-//! Attacks of docs/security.md with headers, paths, parameters and bodies.
+//! Attacks of docs/security.md with headers, paths, parameters and bodies. The number in a test's
+//! name is the attack's row.
 
 use std::time::Duration;
-use tests::app::UNKNOWN_TOKEN;
-
-use http::Method;
-use serde_json::{Value, json};
 use tests::{
-    app::{ADA, GOOD_PASSWORD, TestApp},
+    app::{ADA, GOOD_PASSWORD, TestApp, UNKNOWN_TOKEN},
     functions::at,
     http::{CHANGE_PASSWORD, FORGOT_PASSWORD, FORM, JSON, MULTIPART, multipart, send},
     within_one_rate_window,
 };
+
+use http::Method;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -30,14 +30,14 @@ async fn attack_04_no_header_changes_the_link() {
     let body = json!({ "email": ADA }).to_string();
     let response = send(Method::POST, &app.url(FORGOT_PASSWORD), &headers, body).await;
     response.assert_worked();
-    let mail = app.wait_for_email(ADA, 1).await;
+    let email = app.wait_for_email(ADA, 1).await;
     let expected = format!("{}#", app.url(CHANGE_PASSWORD));
-    assert!(app.link_in(&mail).url.starts_with(&expected));
-    assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
+    assert!(app.link_in(&email).url.starts_with(&expected));
+    assert!(!email.text.contains("evil") && !email.html.contains("evil"));
 }
 
-/// The statuses of five requests with the headers and members that `vary` gives them, of which
-/// a client has three.
+/// Returns the statuses of five requests with the headers and body that `vary` returns. The limit
+/// per client is three.
 async fn limited(vary: impl Fn(usize) -> ([(&'static str, String); 3], Value)) -> Vec<u16> {
     within_one_rate_window(86_400, async || {
         let app = TestApp::builder()
@@ -99,7 +99,7 @@ async fn attack_14_forwarded_headers_and_ipv6_neighbours_do_not_evade_the_limit(
     .await;
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
 
-    // The loopback interface has one IPv6 address; the gateway's word for the others.
+    // The loopback interface has only one IPv6 address, so the gateway names the others.
     let app = TestApp::builder()
         .manual_delivery()
         .set("CLIENT_LIMIT", "2")
@@ -155,9 +155,9 @@ async fn attack_16_redirect_parameters_are_ignored() {
         response.assert_worked();
         assert_eq!(response.header("location"), None);
     }
-    let mail = app.wait_for_email(ADA, 3).await;
-    assert!(!mail.html.contains("evil") && !mail.text.contains("evil"));
-    let link = app.link_in(&mail);
+    let email = app.wait_for_email(ADA, 3).await;
+    assert!(!email.html.contains("evil") && !email.text.contains("evil"));
+    let link = app.link_in(&email);
     let body = json!({
         "forgot_password_hash": link.token, "new_password": GOOD_PASSWORD, "next": "//evil.example",
     });
@@ -193,7 +193,7 @@ async fn attack_17_large_or_deep_bodies_are_refused_before_any_read() {
             413,
             "payload_too_large",
         ),
-        // Within the limit.
+        // Within the size limit.
         (JSON, "[".repeat(2 * depth), 400, "invalid_params"),
         (
             JSON,
@@ -210,9 +210,9 @@ async fn attack_17_large_or_deep_bodies_are_refused_before_any_read() {
     ] {
         for path in [FORGOT_PASSWORD, CHANGE_PASSWORD] {
             let response = app.post_as(path, content_type, body.clone());
-            // Bounded: the slowest of them takes milliseconds.
+            // The slowest takes milliseconds.
             let response = timeout(Duration::from_secs(5), response).await;
-            app.assert_refused(&response.expect("an response in time"), status, code);
+            app.assert_refused(&response.expect("a response in time"), status, code);
         }
     }
 }

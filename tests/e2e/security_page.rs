@@ -25,7 +25,7 @@ fn every_test_named_in_the_security_page_exists() {
         text.unwrap_or_else(|error| panic!("{path}, named in docs/security.md: {error}"))
     };
     let document = read("docs/security.md");
-    // What is between backticks is every other piece.
+    // Every second piece is between backticks.
     let tables = document.split_once("## Who").expect("a heading").1;
     let places: Vec<_> = tables
         .split('`')

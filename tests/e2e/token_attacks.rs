@@ -1,20 +1,20 @@
-//! Attacks of docs/security.md on tokens and links.
+//! Attacks of docs/security.md on tokens and links. The number in a test's name is the attack's
+//! row.
 
-use tests::app::UNKNOWN_TOKEN;
-
-use futures::future::join_all;
-use http::Method;
-use serde_json::{Value, json};
 use tests::{
-    app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, WEAK_PASSWORD, user},
+    app::{ADA, GOOD_PASSWORD, OTHER_PASSWORD, TestApp, UNKNOWN_TOKEN, WEAK_PASSWORD, user},
     functions::at,
     http::{CHANGE_PASSWORD, FORM, HttpResponse, form, send},
 };
 
+use futures::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+
 const EVE: &str = "eve@example.com";
 
-/// A change with `token` is refused before a table is read, whatever else is sent.
-async fn assert_no_token(app: &TestApp, token: Option<&Value>) {
+/// Panics unless a change with `token` is refused before any read, with and without an address.
+async fn assert_token_is_refused(app: &TestApp, token: Option<&Value>) {
     for email in [None, Some(ADA)] {
         let mut body = json!({ "new_password": GOOD_PASSWORD });
         for (name, value) in [
@@ -42,7 +42,7 @@ async fn attack_05_an_object_list_or_boolean_token_is_refused_before_any_read() 
         json!([]),
         json!([UNKNOWN_TOKEN]),
     ] {
-        assert_no_token(&app, Some(&token)).await;
+        assert_token_is_refused(&app, Some(&token)).await;
     }
     app.assert_ada_is_unchanged().await;
 }
@@ -51,9 +51,9 @@ async fn attack_05_an_object_list_or_boolean_token_is_refused_before_any_read() 
 async fn attack_06_a_number_as_the_token_is_refused_before_any_read() {
     let app = TestApp::with_ada_and_manual_delivery().await;
     for token in [json!(0), json!(-1), json!(1.5), json!(1e300)] {
-        assert_no_token(&app, Some(&token)).await;
+        assert_token_is_refused(&app, Some(&token)).await;
     }
-    // In a form every value is text; that it is no token is seen before a table is.
+    // In a form every value is text. It is still refused before any read.
     let body = form(&[
         ("forgot_password_hash", "0"),
         ("new_password", GOOD_PASSWORD),
@@ -73,7 +73,7 @@ async fn attack_07_an_empty_or_missing_token_never_matches() {
         Some(json!([null])),
         Some(json!([""])),
     ] {
-        assert_no_token(&app, token.as_ref()).await;
+        assert_token_is_refused(&app, token.as_ref()).await;
     }
     for blank in [" ", "\t", "\u{a0}", "null", "undefined", "%00", "\0"] {
         let response = app.confirm_with_email(ADA, blank, GOOD_PASSWORD).await;
@@ -100,8 +100,8 @@ async fn attack_08_one_of_fifty_concurrent_changes_with_one_token_succeeds() {
     for (response, _) in lost {
         response.assert_problem(400, "invalid_token");
     }
-    let in_turn = confirm(OTHER_PASSWORD).await;
-    in_turn.assert_problem(400, "invalid_token");
+    let afterwards = confirm(OTHER_PASSWORD).await;
+    afterwards.assert_problem(400, "invalid_token");
     app.assert_changed_once(won[0].1).await;
 }
 
@@ -110,7 +110,7 @@ async fn attack_09_the_first_change_invalidates_every_link() {
     for first in [0, 1] {
         let app = TestApp::with_ada().await;
         let links = [app.request_link(ADA).await, app.request_link(ADA).await];
-        // Both are good: what is wrong is the password alone.
+        // Both links are valid; only the password is refused.
         for link in &links {
             let weak = app.confirm(&link.token, WEAK_PASSWORD).await;
             weak.assert_problem(422, "weak_password");
@@ -123,7 +123,7 @@ async fn attack_09_the_first_change_invalidates_every_link() {
         }
         app.assert_changed_once(GOOD_PASSWORD).await;
 
-        // One that is asked for afterwards works.
+        // A link requested afterwards works.
         let later = app.request_link(ADA).await;
         app.confirm(&later.token, OTHER_PASSWORD)
             .await
@@ -188,7 +188,7 @@ async fn attack_23_opening_a_link_does_not_spend_it() {
     let link = app.request_link(ADA).await;
     app.dynamodb.clear_calls();
     let page = link.url.split('#').next().expect("an address");
-    // One that moves the fragment into the query, too.
+    // Some scanners move the fragment into the query.
     let query = link.url.replacen('#', "?", 1);
     let field = format!("{page}?forgot_password_hash={}", link.token);
     for url in [page, &query, &field] {
@@ -213,16 +213,16 @@ async fn attack_26_an_expired_token_that_is_not_deleted_yet_is_refused() {
     for late in [at(60), at(86_400)] {
         app.dynamodb.clear_calls();
         confirm(late).await.assert_problem(400, "invalid_token");
-        // It is seen in the row, before the password is looked at and the work of hashing done.
+        // The row is enough to refuse it, before the password is checked and hashed.
         assert_eq!(app.dynamodb.take_operations(), ["GetItem"]);
     }
-    // The same over HTTP, by the clock of the machine.
+    // The same over HTTP, by the machine's clock.
     let (day, second) = (chrono::TimeDelta::days(1), chrono::TimeDelta::seconds(1));
     let started = chrono::DateTime::from(std::time::SystemTime::now());
     let old = app.put_token(ADA, started - day, started - second).await;
     let response: HttpResponse = app.confirm(old.expose(), GOOD_PASSWORD).await;
     response.assert_problem(400, "invalid_token");
     app.assert_ada_is_unchanged().await;
-    // The first was only too late.
+    // The first token was only used too late.
     confirm(at(59)).await.assert_worked();
 }

@@ -1,22 +1,21 @@
-//! Changes whose transaction fails or whose response is lost, and DynamoDB out of order.
+//! Changes whose transaction fails or whose response is lost, and a DynamoDB that does not work.
 
 use std::{collections::HashMap, time::Instant};
-use tests::app::UNKNOWN_TOKEN;
-use tests::proxy::TRANSACTION;
-
-use aws_sdk_dynamodb::types::AttributeValue;
-use futures::future::join_all;
-use rules::token::ResetToken;
 use tests::{
-    app::{ADA, GOOD_PASSWORD, TestApp, user},
+    app::{ADA, GOOD_PASSWORD, TestApp, UNKNOWN_TOKEN, user},
     functions::{Functions, at},
     http::HttpResponse,
     lambda::FUNCTION_TIMEOUT,
     link::Link,
-    proxy::Action,
+    proxy::{Action, TRANSACTION},
 };
 
-/// A system with one link, whose transactions meet `action`; how often they did, and the response.
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::join_all;
+use rules::token::ResetToken;
+
+/// Changes Ada's password while each transaction meets `action`. Returns the link, the response and
+/// the number of transactions.
 async fn confirm_against(
     app: &TestApp,
     mut action: impl FnMut(usize) -> Action + Send + 'static,
@@ -39,19 +38,19 @@ async fn confirm_against(
         start.elapsed()
     );
     app.dynamodb.pass_all();
-    let tries = app
+    let attempts = app
         .dynamodb
         .take_calls()
         .iter()
         .filter(|call| call.operation == TRANSACTION)
         .count();
-    (link, response, tries)
+    (link, response, attempts)
 }
 
 #[tokio::test]
 async fn a_lost_response_to_the_transaction_is_still_a_success() {
     let app = TestApp::with_ada().await;
-    let (_, response, tries) = confirm_against(&app, |number| {
+    let (_, response, attempts) = confirm_against(&app, |number| {
         if number == 1 {
             Action::LoseResponse
         } else {
@@ -60,7 +59,7 @@ async fn a_lost_response_to_the_transaction_is_still_a_success() {
     })
     .await;
     response.assert_worked();
-    assert_eq!(tries, 2);
+    assert_eq!(attempts, 2);
     assert_eq!(app.ada().await.session_epoch, 1);
     app.assert_password_of_ada(GOOD_PASSWORD).await;
     app.assert_one_notice().await;
@@ -70,15 +69,16 @@ async fn a_lost_response_to_the_transaction_is_still_a_success() {
 async fn a_lost_response_is_still_a_success_after_the_sdk_gives_up() {
     let app = TestApp::with_ada().await;
     let busy = Action::error(400, "TransactionInProgressException", "still busy");
-    // The SDK gives up after three; the fourth is of our own and has to have the same name.
-    let (_, response, tries) = confirm_against(&app, move |number| match number {
+    // The SDK gives up after three attempts. The fourth is our own and must have the same
+    // ClientRequestToken.
+    let (_, response, attempts) = confirm_against(&app, move |number| match number {
         1 => Action::LoseResponse,
         2 | 3 => busy.clone(),
         _ => Action::Pass,
     })
     .await;
     response.assert_worked();
-    assert_eq!(tries, 4);
+    assert_eq!(attempts, 4);
     app.assert_password_of_ada(GOOD_PASSWORD).await;
     app.assert_one_notice().await;
 }
@@ -87,7 +87,7 @@ async fn a_lost_response_is_still_a_success_after_the_sdk_gives_up() {
 async fn a_conflict_is_retried() {
     let app = TestApp::with_ada().await;
     let conflict = Action::cancelled(&["None", "TransactionConflict", "None"]);
-    let (_, response, tries) = confirm_against(&app, move |number| {
+    let (_, response, attempts) = confirm_against(&app, move |number| {
         if number <= 2 {
             conflict.clone()
         } else {
@@ -96,7 +96,7 @@ async fn a_conflict_is_retried() {
     })
     .await;
     response.assert_worked();
-    assert_eq!(tries, 3);
+    assert_eq!(attempts, 3);
     app.assert_one_notice().await;
 }
 
@@ -104,9 +104,9 @@ async fn a_conflict_is_retried() {
 async fn a_permanent_conflict_is_unavailable_and_spends_no_token() {
     let app = TestApp::with_ada().await;
     let conflict = Action::cancelled(&["TransactionConflict", "None", "None"]);
-    let (link, response, tries) = confirm_against(&app, move |_| conflict.clone()).await;
+    let (link, response, attempts) = confirm_against(&app, move |_| conflict.clone()).await;
     response.assert_problem(503, "unavailable");
-    assert!(tries > 2, "{tries}");
+    assert!(attempts > 2, "{attempts}");
     app.assert_ada_is_unchanged().await;
     app.confirm(&link.token, GOOD_PASSWORD)
         .await
@@ -118,9 +118,9 @@ async fn a_permanent_conflict_is_unavailable_and_spends_no_token() {
 async fn a_failed_condition_takes_precedence_over_a_conflict() {
     let app = TestApp::with_ada().await;
     let cancelled = Action::cancelled(&["ConditionalCheckFailed", "TransactionConflict", "None"]);
-    let (_, response, tries) = confirm_against(&app, move |_| cancelled.clone()).await;
+    let (_, response, attempts) = confirm_against(&app, move |_| cancelled.clone()).await;
     response.assert_problem(400, "invalid_token");
-    assert_eq!(tries, 1);
+    assert_eq!(attempts, 1);
 }
 
 #[tokio::test]
@@ -141,14 +141,14 @@ async fn a_repeat_after_an_applied_503_says_to_try_the_new_password() {
     app.assert_one_notice().await;
 }
 
-/// A function that DynamoDB does not response responses 503 in good time, and nothing is changed.
+/// Panics unless both functions respond with 503 in time, without a change.
 async fn assert_unavailable(app: &TestApp, token: &ResetToken) {
     let start = Instant::now();
-    let (asked, confirmed) = futures::join!(
+    let (requested, confirmed) = futures::join!(
         app.request_reset(ADA),
         app.confirm(token.expose(), GOOD_PASSWORD)
     );
-    for response in [asked, confirmed] {
+    for response in [requested, confirmed] {
         response.assert_problem(503, "unavailable");
         assert!(
             response.json()["detail"]
@@ -167,7 +167,7 @@ async fn assert_unavailable(app: &TestApp, token: &ResetToken) {
 
 #[tokio::test]
 async fn a_dynamodb_failure_gets_503_in_time_and_changes_nothing() {
-    let fates = [
+    let actions = [
         Action::error(500, "InternalServerError", "it is ada@example.com's fault"),
         Action::error(400, "ThrottlingException", "slow down"),
         Action::error(
@@ -177,11 +177,11 @@ async fn a_dynamodb_failure_gets_503_in_time_and_changes_nothing() {
         ),
         Action::error(400, "AccessDeniedException", "not yours"),
         Action::Cut,
-        // It never responses.
+        // No response at all.
         Action::Delay(FUNCTION_TIMEOUT * 10),
     ];
-    // Side by side, since most of the time goes into waits between tries.
-    join_all(fates.map(|action| async {
+    // Concurrently, because most of the time is spent between retries.
+    join_all(actions.map(|action| async {
         let app = TestApp::builder()
             .manual_delivery()
             .with_cheap_hashes()
@@ -213,11 +213,11 @@ async fn refused_connections_to_dynamodb_get_503_in_time() {
     let functions = Functions::new(&environment);
     let start = Instant::now();
     let token = UNKNOWN_TOKEN;
-    let (asked, confirmed) = futures::join!(
+    let (requested, confirmed) = futures::join!(
         functions.request_reset(ADA, at(0)),
         functions.confirm(token, GOOD_PASSWORD, at(0))
     );
-    asked.assert_problem(503, "unavailable");
+    requested.assert_problem(503, "unavailable");
     confirmed.assert_problem(503, "unavailable");
     assert!(
         start.elapsed() < FUNCTION_TIMEOUT * 2 / 3,

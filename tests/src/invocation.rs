@@ -115,8 +115,8 @@ impl Invocation {
     }
 
     fn bounce_event(&self) -> Value {
-        let mail = EmailId::new(&format!("request#192.0.2.1#{}", self.number), 1);
-        bounce_event(&mail, &self.email)
+        let id = EmailId::new(&format!("request#192.0.2.1#{}", self.number), 1);
+        bounce_event(&id, &self.email)
     }
 
     /// Returns the event with which Lambda would invoke the function.
@@ -221,15 +221,15 @@ impl Invocation {
     /// Returns whether an email was sent. Every link sent must have its token, and the account's
     /// budget is charged once.
     async fn has_link(&self, app: &TestApp) -> bool {
-        let mails = app.emails_to(&self.email);
-        for mail in &mails {
-            let token = Link::read(mail).token;
+        let emails = app.emails_to(&self.email);
+        for email in &emails {
+            let token = Link::read(email).token;
             let digest = ResetToken::parse(&token).expect("a token").digest();
             let row = app.row("tokens", ("token_digest", digest.as_str())).await;
             assert!(row.is_some(), "a link was sent whose token is not stored");
         }
         assert!(self.user(app).await.recovery.email_count <= 1);
-        !mails.is_empty()
+        !emails.is_empty()
     }
 
     /// Returns whether the change is made: password set, token spent, one notice owed. Panics if only

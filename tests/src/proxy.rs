@@ -168,6 +168,19 @@ impl Proxy {
         });
     }
 
+    /// Applies `action` to the further call number `number` of `operation`, counted from 1.
+    pub fn intercept_call(&self, operation: &'static str, number: usize, action: Action) {
+        let mut seen = 0;
+        self.intercept(move |call| {
+            seen += usize::from(call.operation == operation);
+            if call.operation == operation && seen == number {
+                action.clone()
+            } else {
+                Action::Pass
+            }
+        });
+    }
+
     /// Applies `action` to every further call.
     pub fn intercept_all(&self, action: Action) {
         self.intercept(move |_| action.clone());
