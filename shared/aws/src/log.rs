@@ -100,6 +100,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_crate_that_is_deployed_or_run_is_listed() {
+        let manifest = include_str!("../../../Cargo.toml");
+        let mut crates: Vec<&str> = manifest
+            .lines()
+            .filter(|line| line.contains("{ path = \"") && !line.contains("\"tests"))
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        crates.sort_unstable();
+        assert_eq!(crates, OWN_CRATES);
+    }
+
+    #[test]
     fn lambda_level_names_are_parsed() {
         assert_eq!(parse_level("TRACE"), Some(Level::TRACE));
         assert_eq!(parse_level("fatal"), Some(Level::ERROR));
