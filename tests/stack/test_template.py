@@ -4,6 +4,7 @@ result of SAM's transformation, the alarms and the dashboard."""
 import json
 import re
 import subprocess
+from collections import Counter
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
@@ -69,6 +70,12 @@ INVALID = {
     "Architecture": ["x86"],
     "Deployment": ["Canary"],
     "RequestConcurrency": ["-1", ""],
+    "ConfirmConcurrency": ["-1", ""],
+    "MailerConcurrency": ["-1", ""],
+    "SesIdentity": ["my identity", "https://example.com"],
+    "SesConfigurationSet": ["my set", "x" * 65],
+    "UsersPasswordAttribute": ["", "pass word"],
+    "UsersActiveAttribute": ["", "is active"],
     "LogLevel": ["WARN"],
     "LogRetentionDays": ["2"],
     "LogKmsKeyArn": ["alias/logs"],
@@ -139,7 +146,10 @@ def values_with(chosen):
 
 def test_each_parameter_is_in_exactly_one_group():
     groups = template.load()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
+    grouped = Counter(name for group in groups for name in group["Parameters"])
+    assert PARAMETERS.keys() - grouped.keys() == set(), "in no group"
+    assert grouped.keys() - PARAMETERS.keys() == set(), "in a group but not declared"
+    assert [name for name, count in grouped.items() if count > 1] == [], "in several groups"
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -157,6 +167,12 @@ def test_valid_values_are_accepted(chosen):
     values = values_with(chosen)
     assert [name for name, value in values.items() if not accepts(PARAMETERS[name], value)] == []
     assert broken_rules(values) == []
+
+
+def test_every_restricted_parameter_has_invalid_values():
+    restrictions = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"}
+    restricted = {name for name, parameter in PARAMETERS.items() if restrictions & parameter.keys()}
+    assert restricted - INVALID.keys() == set(), "add invalid values to INVALID"
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,9 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates/messages");
         let files = std::fs::read_dir(folder).expect("readable");
         assert_eq!(files.count(), Language::all().len());
+        for Language { tag, .. } in Language::all() {
+            assert!(!tag.contains('_'), "{tag}.ftl: write the tag with a hyphen");
+        }
     }
 
     #[test]

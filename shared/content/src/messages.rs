@@ -96,8 +96,7 @@ struct Bundles {
 
 impl Bundles {
     fn parse(language: &Language) -> Self {
-        let messages = FluentResource::try_new(language.source.to_owned());
-        let messages = Arc::new(messages.expect("a test parses every file"));
+        let messages = Arc::new(parse(language));
         let mut html = bundle(language, messages.clone());
         html.set_transform(Some(escape_words));
         Self {
@@ -105,6 +104,18 @@ impl Bundles {
             html,
         }
     }
+}
+
+/// Parses the file of `language`; a syntax error is named with its file and line.
+fn parse(language: &Language) -> FluentResource {
+    FluentResource::try_new(language.source.to_owned()).unwrap_or_else(|(_, errors)| {
+        let (tag, source) = (language.tag, language.source);
+        let line = |position: usize| source[..position].lines().count();
+        let errors = errors
+            .iter()
+            .map(|error| format!("{tag}.ftl:{}: {}", line(error.pos.start), error.kind));
+        panic!("{}", errors.collect::<Vec<_>>().join("; "))
+    })
 }
 
 fn bundle(language: &Language, messages: Arc<FluentResource>) -> Bundle {
@@ -181,7 +192,19 @@ mod tests {
         for language in Language::all() {
             let tag = language.tag;
             let messages = Messages::of(language);
-            assert_eq!(outline(language.source), english, "{tag}");
+            let own = outline(language.source);
+            for id in own.keys() {
+                assert!(
+                    english.contains_key(id),
+                    "{tag}.ftl: en.ftl has no message {id}"
+                );
+            }
+            for (id, values) in &english {
+                let found = own.get(id);
+                let found =
+                    found.unwrap_or_else(|| panic!("{tag}.ftl: the message {id} is missing"));
+                assert_eq!(found, values, "{tag}.ftl: the values of {id}");
+            }
             for (id, values) in &english {
                 let values: Vec<(&str, &str)> =
                     values.iter().map(|name| (name.as_str(), "VALUE")).collect();
