@@ -1,4 +1,4 @@
-//! Replacing a file so that a crash leaves either the old content or the new.
+//! Atomic replacement of files: a crash leaves either the old content or the new.
 
 use std::{fs, io, path::Path};
 

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
 /// Interval between removals of expired rows, which DynamoDB's TTL does on AWS.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// How long open requests may take to complete after a stop.
+/// Time limit for open requests after a stop.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Opens the database in the folder `data` for one command of `manage`.
@@ -44,9 +44,8 @@ impl EmbeddedDynamoDb {
     /// Serves the database in the folder `data`, or a new one in memory, on `listener`.
     pub(crate) fn start(listener: TcpListener, data: Option<&Path>) -> Result<Self> {
         let database = match data {
-            None => {
-                Database::memory().map_err(|error| anyhow!("the embedded database: {error}"))?
-            }
+            None => Database::memory()
+                .map_err(|error| anyhow!("starting the embedded database: {error}"))?,
             Some(data) => open_file(data)?,
         };
         let address = listener.local_addr()?;
@@ -67,7 +66,7 @@ impl EmbeddedDynamoDb {
         })
     }
 
-    /// Returns its endpoint.
+    /// Returns the endpoint.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -76,7 +75,7 @@ impl EmbeddedDynamoDb {
     pub(crate) async fn stop(self) {
         self.sweeper.abort();
         let _ = self.stop.send(());
-        // A client that keeps a request open must not keep the process from ending.
+        // A client that keeps a request open must not keep the process running.
         let _ = timeout(GRACE, self.server).await;
     }
 }

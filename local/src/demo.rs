@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use crate::{
     demo_account::{self, ADDRESS, PASSWORD},
-    inbox::StoredMail,
+    inbox::StoredEmail,
     system::{LocalSystem, Options},
 };
 
@@ -28,10 +28,10 @@ const STRONG_PASSWORD: &str = "ochre lantern tugboat sonnet";
 
 /// Interval between checks of the inbox.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// Checks before giving up on an email: ten seconds' worth.
+/// Checks before giving up on an email, which is after ten seconds.
 const MAX_POLLS: u32 = 500;
 
-/// Walks through a reset. A step that goes wrong is an error.
+/// Walks through a reset. Fails if a step goes wrong.
 pub async fn run() -> Result<()> {
     let system = LocalSystem::start(Options {
         demo_account: true,
@@ -88,7 +88,7 @@ impl Demo {
             "the response for an unknown address differs"
         );
         report(
-            "request one for nobody",
+            "request for unknown address",
             "the same response: it does not reveal who has an account",
         );
         Ok(())
@@ -111,7 +111,7 @@ impl Demo {
         );
         report(
             "follow the link",
-            "a token of 43 characters, after the # so that no server logs it",
+            "a token of 43 characters, after the #, where no server logs it",
         );
         Ok(token)
     }
@@ -214,9 +214,9 @@ impl Demo {
     }
 
     /// Waits until there are `count` emails and returns the newest.
-    async fn wait_for_email(&self, count: usize) -> Result<StoredMail> {
+    async fn wait_for_email(&self, count: usize) -> Result<StoredEmail> {
         for _ in 0..MAX_POLLS {
-            let mut emails = self.system.inbox().mails();
+            let mut emails = self.system.inbox().emails();
             if emails.len() == count {
                 return Ok(emails.swap_remove(0));
             }

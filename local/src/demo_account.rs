@@ -29,7 +29,7 @@ pub(crate) async fn add(
         return Ok(());
     }
     let demo = NewUser {
-        address: ADDRESS.parse().expect("an address"),
+        address: ADDRESS.parse().expect("a valid address"),
         name: Some(NAME.to_owned()),
         locale: Some("en".to_owned()),
         password: Some(Password::new(PASSWORD)),
@@ -50,5 +50,5 @@ pub(crate) async fn add(
 
 /// Returns the address of the demo account.
 pub(crate) fn address() -> EmailAddress {
-    EmailAddress::parse(ADDRESS).expect("an address")
+    EmailAddress::parse(ADDRESS).expect("a valid address")
 }

@@ -20,8 +20,8 @@ use lambda_http::{
 use rand::rngs::SysRng;
 use web::{MAX_BODY_BYTES, Problem};
 
-/// API Gateway's limit. Bytes over the functions' own limit are read and dropped, since a client
-/// whose connection is cut off while it sends does not see the response.
+/// API Gateway's limit. Bytes over the functions' own limit are read and dropped: a client whose
+/// connection is closed while it sends does not see the response.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
 /// Paths to request a reset email.

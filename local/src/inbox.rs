@@ -24,7 +24,7 @@ use web::{SECURITY_HEADERS, source_hash};
 
 use crate::atomic_file;
 
-/// Emails to keep, so that a system under load does not grow without limit.
+/// Maximum number of emails to keep. Without one, a system under load would grow indefinitely.
 const MAX_EMAILS: usize = 1000;
 
 /// Content security policy of an email's HTML part: it may be displayed and open links in other
@@ -39,7 +39,7 @@ const SCRIPT: &str = include_str!("../templates/inbox.js");
 
 /// An email as SES received it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredMail {
+pub struct StoredEmail {
     /// Time of receipt, in epoch milliseconds.
     pub at: i64,
     /// Recipients.
@@ -59,7 +59,7 @@ pub struct StoredMail {
 /// An email and the request that delivered it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
-    mail: StoredMail,
+    mail: StoredEmail,
     request: Value,
 }
 
@@ -112,7 +112,7 @@ impl Inbox {
         Ok(Self(Arc::new(Mutex::new(store))))
     }
 
-    /// Returns the number of emails received since the start, plus those kept from before.
+    /// Returns the number of emails received since the start, plus those kept from earlier runs.
     #[must_use]
     pub fn count(&self) -> usize {
         let store = self.store();
@@ -121,7 +121,7 @@ impl Inbox {
 
     /// Returns the emails, newest first.
     #[must_use]
-    pub fn mails(&self) -> Vec<StoredMail> {
+    pub fn emails(&self) -> Vec<StoredEmail> {
         self.store()
             .entries
             .iter()
@@ -138,8 +138,11 @@ impl Inbox {
     }
 
     /// Stores an email and the request that delivered it.
-    pub(crate) fn push(&self, mail: StoredMail, request: Value) -> Result<()> {
-        let entry = Entry { mail, request };
+    pub(crate) fn push(&self, email: StoredEmail, request: Value) -> Result<()> {
+        let entry = Entry {
+            mail: email,
+            request,
+        };
         let mut store = self.store();
         if let Some(file) = &mut store.file {
             let line = serde_json::to_string(&entry)? + "\n";
@@ -160,7 +163,7 @@ pub(crate) fn router(inbox: Inbox) -> Router {
     Router::new()
         .route(
             "/inbox.json",
-            get(async |State(inbox): State<Inbox>| Json(inbox.mails())),
+            get(async |State(inbox): State<Inbox>| Json(inbox.emails())),
         )
         .route("/inbox", get(async || Redirect::permanent("/inbox/")))
         .route("/inbox/", get(page))
@@ -258,8 +261,8 @@ mod tests {
 
     use super::*;
 
-    fn mail(number: usize) -> StoredMail {
-        StoredMail {
+    fn email(number: usize) -> StoredEmail {
+        StoredEmail {
             at: 0,
             to: Vec::new(),
             from: String::new(),
@@ -275,16 +278,21 @@ mod tests {
         let path = std::env::temp_dir().join(format!("inbox-{}.jsonl", std::process::id()));
         let inbox = Inbox::open(&path).expect("a new inbox");
         for number in 0..MAX_EMAILS + 5 {
-            inbox.push(mail(number), Value::Null).expect("a file");
+            inbox
+                .push(email(number), Value::Null)
+                .expect("a writable file");
         }
         assert_eq!(inbox.count(), MAX_EMAILS + 5);
         for inbox in [inbox, Inbox::open(&path).expect("the same inbox")] {
-            let mails = inbox.mails();
-            assert_eq!(mails.len(), MAX_EMAILS);
-            assert_eq!(mails[0].subject, (MAX_EMAILS + 4).to_string());
+            let emails = inbox.emails();
+            assert_eq!(emails.len(), MAX_EMAILS);
+            assert_eq!(emails[0].subject, (MAX_EMAILS + 4).to_string());
         }
-        let lines = fs::read_to_string(&path).expect("a file").lines().count();
-        fs::remove_file(&path).expect("a file");
+        let lines = fs::read_to_string(&path)
+            .expect("a readable file")
+            .lines()
+            .count();
+        fs::remove_file(&path).expect("an existing file");
         assert_eq!(lines, MAX_EMAILS);
     }
 }

@@ -1,4 +1,4 @@
-//! What `cargo run` runs: the local system, and all of the operator's commands.
+//! The binary that `cargo run` starts: the local system and all of the operator's commands.
 
 use std::process::ExitCode;
 
@@ -15,9 +15,9 @@ use manage::{
 
 /// Account recovery: the whole system on this machine, and the operator's commands.
 ///
-/// Without a command, runs `runserver`. The other commands work on the embedded database, that of
-/// a running `runserver` if there is one; on another DynamoDB if `AWS_ENDPOINT_URL_DYNAMODB` is
-/// set; and on AWS with --aws, or with --stack on a deployed stack.
+/// Without a command, starts `runserver`. The other commands use the embedded database, through a
+/// running `runserver` if there is one. Set `AWS_ENDPOINT_URL_DYNAMODB` to use another DynamoDB, or
+/// pass --aws to use AWS or --stack to use a deployed stack.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = exit::HELP)]
 struct Cli {
@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "parsed once")]
 enum Command {
-    /// Start everything: API, inbox, admin panel, DynamoDB, SES, mailer
+    /// Start the whole system: API, inbox, admin panel, DynamoDB, SES, mailer
     Runserver(RunserverArgs),
     /// Walk through a whole reset in memory and check each step
     Demo,

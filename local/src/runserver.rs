@@ -29,7 +29,7 @@ pub struct RunserverArgs {
     /// Port of the local SES
     #[arg(long, default_value_t = defaults::SES_PORT, value_name = "PORT")]
     ses_port: u16,
-    /// Use a new database and inbox, in memory
+    /// Keep the database and the inbox in memory
     #[arg(long, conflicts_with = "data")]
     memory: bool,
     /// Folder of the database and the inbox
@@ -53,7 +53,7 @@ pub async fn run(args: RunserverArgs) -> Result<()> {
         settings: [].into(),
         inherit_env: true,
         demo_account: true,
-        pump: true,
+        poll_stream: true,
         refusals: Some(refusals),
     })
     .await?;
@@ -69,7 +69,7 @@ fn print_addresses(system: &LocalSystem) {
     println!("API       {api}/core/user/forgot-password/");
     println!("          {api}/core/user/change-forgotten-password/");
     println!("Inbox     {api}/inbox/ (as JSON: {api}/inbox.json)");
-    println!("Admin     {api}/admin/ (add a user who may sign in with `createsuperuser`)");
+    println!("Admin     {api}/admin/ (to add a user who may sign in, run `createsuperuser`)");
     println!("DynamoDB  {}", system.dynamodb_url());
     println!("SES       {}", system.ses_url());
     if system.is_embedded() {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
-    inbox::{Inbox, StoredMail},
+    inbox::{Inbox, StoredEmail},
     simulator,
 };
 
@@ -65,7 +65,7 @@ pub(crate) fn router(inbox: Inbox, events: EventSender, now: Clock) -> Router {
         })
 }
 
-/// Describes an account out of the sandbox, without a limit.
+/// Describes an account outside the sandbox, without a sending limit.
 async fn account(State(ses): State<Ses>) -> Response {
     let since = (ses.now)() - TimeDelta::hours(24);
     let sent_at = ses.inbox.sent_at();
@@ -79,7 +79,7 @@ async fn account(State(ses): State<Ses>) -> Response {
     .into_response()
 }
 
-/// Every sender is verified.
+/// Describes `name` as verified, like every sender here.
 async fn identity(Path(name): Path<String>) -> Response {
     let kind = if name.contains('@') {
         "EMAIL_ADDRESS"
@@ -89,7 +89,7 @@ async fn identity(Path(name): Path<String>) -> Response {
     Json(json!({ "IdentityType": kind, "VerifiedForSendingStatus": true })).into_response()
 }
 
-/// Every configuration set exists, since emails with any are accepted.
+/// Describes the configuration set `name`. Every name exists, because emails with any are accepted.
 async fn configuration_set(Path(name): Path<String>) -> Response {
     Json(json!({ "ConfigurationSetName": name })).into_response()
 }
@@ -212,13 +212,13 @@ struct Header {
 }
 
 impl SendEmail {
-    /// Returns its tags in the form of an event.
+    /// Returns the tags as an SES event has them.
     fn tags(&self) -> Value {
         let tag = |tag: &Header| (tag.name.clone(), json!([tag.value]));
         Value::Object(self.email_tags.iter().map(tag).collect::<Map<_, _>>())
     }
 
-    fn into_email(self, at: DateTime<Utc>) -> StoredMail {
+    fn into_email(self, at: DateTime<Utc>) -> StoredEmail {
         let message = self.content.simple;
         let mut headers: BTreeMap<String, String> = message
             .headers
@@ -230,7 +230,7 @@ impl SendEmail {
         }
         let data =
             |content: Option<Content>| content.map(|content| content.data).unwrap_or_default();
-        StoredMail {
+        StoredEmail {
             at: at.timestamp_millis(),
             to: self.destination.to_addresses,
             from: self.from_email_address,

@@ -1,5 +1,5 @@
 //! SES's mailbox simulator: its addresses deliver nothing, and SES reports the outcome that each is
-//! named after. With them, delivery outcomes can be tried without an email that fails.
+//! named after. They make every delivery outcome available without real email.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const DOMAIN: &str = "simulator.amazonses.com";
 
 /// Returns the events that SES publishes on `EventBridge` about an email to `to`, if that is an
-/// address of the simulator. `bounce+anything@…` is one, too.
+/// address of the simulator, with or without a label as in `bounce+label@…`.
 pub(crate) fn events(to: &str, tags: &Value, message_id: &str, at: DateTime<Utc>) -> Vec<Value> {
     let Some((local_part, DOMAIN)) = to.rsplit_once('@') else {
         return Vec::new();
@@ -53,7 +53,7 @@ pub(crate) fn events(to: &str, tags: &Value, message_id: &str, at: DateTime<Utc>
     events.into_iter().map(event).collect()
 }
 
-/// Checks whether `to` is on SES's suppression list, like the simulator's address of that name.
+/// Returns whether `to` is on SES's suppression list, like the simulator's address of that name.
 pub(crate) fn is_suppressed(to: &str) -> bool {
     to.rsplit_once('@').is_some_and(|(local_part, domain)| {
         domain == DOMAIN && local_part.split('+').next() == Some("suppressionlist")

@@ -34,11 +34,11 @@ use crate::{
     demo_account,
     gateway::{self, Functions},
     inbox::{self, Inbox},
-    pump::Pump,
     ses,
+    stream_poller::StreamPoller,
 };
 
-/// How to start the system. A port of 0 means any free one.
+/// Start options of the system. A port of 0 means any free one.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Port of the API, its pages, the inbox and the admin panel.
@@ -58,7 +58,7 @@ pub struct Options {
     /// Whether the embedded database gets the demo account.
     pub demo_account: bool,
     /// Whether this process feeds the mailer from the outbox's stream.
-    pub pump: bool,
+    pub poll_stream: bool,
     /// Refused requests, for the admin panel.
     pub refusals: Option<Refusals>,
 }
@@ -76,7 +76,7 @@ impl Options {
             settings: BTreeMap::new(),
             inherit_env: false,
             demo_account: false,
-            pump: true,
+            poll_stream: true,
             refusals: None,
         }
     }
@@ -94,7 +94,7 @@ pub struct LocalSystem {
     embedded: Option<EmbeddedDynamoDb>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
-    pump: Option<JoinHandle<()>>,
+    poller: Option<JoinHandle<()>>,
 }
 
 impl LocalSystem {
@@ -125,7 +125,7 @@ impl LocalSystem {
         let mailer = Arc::new(mailer);
         let (events, received) = mpsc::unbounded_channel();
         tokio::spawn(deliver_events(received, mailer.clone()));
-        let pump = start_pump(&options, &config, &dynamodb, &names, mailer).await?;
+        let poller = start_stream_poller(&options, &config, &dynamodb, &names, mailer).await?;
 
         let (stop, stopped) = watch::channel(false);
         let pages = inbox::router(inbox.clone()).merge(admin::router(admin));
@@ -146,7 +146,7 @@ impl LocalSystem {
             embedded,
             stop,
             servers,
-            pump,
+            poller,
         })
     }
 
@@ -168,31 +168,31 @@ impl LocalSystem {
         self.dynamodb_url.clone()
     }
 
-    /// Returns the environment in which a function's process works on this system.
+    /// Returns the environment with which a function in its own process uses this system.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
         self.environment.clone()
     }
 
-    /// Returns a client of its DynamoDB.
+    /// Returns a client of the system's DynamoDB.
     #[must_use]
     pub fn dynamodb(&self) -> &DynamoDb {
         &self.dynamodb
     }
 
-    /// Returns the names of its tables.
+    /// Returns the names of the tables.
     #[must_use]
     pub fn tables(&self) -> &TableNames {
         &self.names
     }
 
-    /// Returns its inbox.
+    /// Returns the inbox.
     #[must_use]
     pub fn inbox(&self) -> &Inbox {
         &self.inbox
     }
 
-    /// Checks whether its DynamoDB is the embedded one.
+    /// Returns whether the system's DynamoDB is the embedded one.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         self.embedded.is_some()
@@ -202,8 +202,8 @@ impl LocalSystem {
     /// database.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        if let Some(pump) = self.pump {
-            pump.abort();
+        if let Some(poller) = self.poller {
+            poller.abort();
         }
         for server in self.servers {
             let _ = timeout(server::GRACE, server).await;
@@ -214,7 +214,7 @@ impl LocalSystem {
     }
 }
 
-/// Starts the embedded DynamoDB unless another one is to be used, and returns its endpoint.
+/// Starts the embedded DynamoDB unless `options` choose another one, and returns the endpoint.
 async fn start_database(options: &Options) -> Result<(String, Option<EmbeddedDynamoDb>)> {
     if let Some(url) = &options.dynamodb_url {
         return Ok((url.clone(), None));
@@ -224,8 +224,7 @@ async fn start_database(options: &Options) -> Result<(String, Option<EmbeddedDyn
     Ok((embedded.url(), Some(embedded)))
 }
 
-/// Merges the settings: those of the options override the environment, which overrides the
-/// defaults.
+/// Merges the settings: `options` override the environment, which overrides the defaults.
 fn environment(
     options: &Options,
     api: SocketAddr,
@@ -269,7 +268,7 @@ fn admin_settings(
         budget: EmailBudget::read(env)?,
         hashing: HashParams::read(env)?,
         port,
-        place: "this machine".to_owned(),
+        system_name: "this machine".to_owned(),
         local: Some(records),
         now,
     })
@@ -285,14 +284,14 @@ fn open_inbox(data: Option<&Path>) -> Result<Inbox> {
     }
 }
 
-async fn start_pump(
+async fn start_stream_poller(
     options: &Options,
     config: &SdkConfig,
     dynamodb: &DynamoDb,
     names: &TableNames,
     mailer: Arc<mailer::App>,
 ) -> Result<Option<JoinHandle<()>>> {
-    if !options.pump {
+    if !options.poll_stream {
         return Ok(None);
     }
     let streams = aws_sdk_dynamodbstreams::Client::new(config);
@@ -300,15 +299,16 @@ async fn start_pump(
         .data
         .as_ref()
         .map(|data| data.join("stream-places.json"));
-    let pump = Pump::new(dynamodb, streams, &names.outbox, mailer, now, checkpoints).await?;
-    Ok(Some(tokio::spawn(pump.run())))
+    let poller =
+        StreamPoller::new(dynamodb, streams, &names.outbox, mailer, now, checkpoints).await?;
+    Ok(Some(tokio::spawn(poller.run())))
 }
 
 /// Delivers SES's events to the mailer, as `EventBridge` does, until the endpoint stops.
 async fn deliver_events(mut events: mpsc::UnboundedReceiver<Value>, mailer: Arc<mailer::App>) {
     while let Some(event) = events.recv().await {
         if let Err(error) = mailer.handle_ses_event(&event).await {
-            tracing::warn!(%error, "cannot record the outcome of an email");
+            tracing::warn!(%error, "cannot record a delivery outcome");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! User accounts, as the operator handles them.
+//! User accounts: adding, reading and formatting them for the operator.
 
 use std::sync::Arc;
 
@@ -88,13 +88,13 @@ pub async fn add(
     };
     let users = Users::new(client.clone(), table.clone());
     if !users.create(&user).await? {
-        return Err(taken(&user.email));
+        return Err(address_taken(&user.email));
     }
     Ok(user)
 }
 
-/// The error for an address that another user has.
-pub(crate) fn taken(email: &EmailAddress) -> anyhow::Error {
+/// Returns the error for an address that another user has.
+pub(crate) fn address_taken(email: &EmailAddress) -> anyhow::Error {
     anyhow!(
         "there is already a user with the address {}; nothing was changed",
         email.as_str()
@@ -157,13 +157,13 @@ pub(crate) async fn for_each(
 /// Describes `count` rows that cannot be read as users.
 pub(crate) fn describe_skipped(count: usize) -> String {
     format!(
-        "{count} rows are skipped: their address is not in canonical form (lower case, domain in \
-         ASCII), so no lookup finds them. Correct them in your application"
+        "skipped {count} rows: their address is not in canonical form (lower case, domain in \
+         ASCII), so no lookup finds them. Correct it in your application"
     )
 }
 
 /// The attributes of a user, without their recovery state. The hash is included: operators may
-/// read the table anyway, and use it to check that another system can verify the password.
+/// read the table anyway, and need the hash to check that another system can verify the password.
 #[derive(Serialize)]
 pub(crate) struct UserFields<'a> {
     email: &'a str,

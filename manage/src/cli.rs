@@ -16,13 +16,14 @@ use crate::{
     user_commands::{self, CreateSuperuserArgs, UsersCommand},
 };
 
-/// The command's name, as completions know it.
+/// The command's name in shell completions.
 const NAME: &str = "manage";
 
 /// Account recovery: the operator's commands.
 ///
-/// The commands work on the embedded database of a running `runserver`, on another DynamoDB if
-/// `AWS_ENDPOINT_URL_DYNAMODB` is set, and on AWS with --aws, or with --stack on a deployed stack.
+/// The commands use the embedded database of a running `runserver`. Set
+/// `AWS_ENDPOINT_URL_DYNAMODB` to use another DynamoDB, or pass --aws to use AWS or --stack to use
+/// a deployed stack.
 #[derive(Parser)]
 #[command(name = NAME, version, after_help = exit::HELP)]
 pub struct Cli {
@@ -34,23 +35,23 @@ pub struct Cli {
 /// A command of the operator.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Create missing tables; existing ones stay unchanged
+    /// Create missing tables
     Migrate(MigrateArgs),
     /// Add a user who may use the admin panel
     Createsuperuser(CreateSuperuserArgs),
     /// Add, list, show, import and export users
     #[command(subcommand)]
     Users(UsersCommand),
-    /// Serve the admin panel of a deployed system on this machine
+    /// Serve the admin panel of a deployed stack on this machine
     Admin(AdminArgs),
-    /// Check that everything a reset needs is in place, and advise on what is not
+    /// Check that everything a reset needs is in place
     Doctor(DoctorArgs),
     /// List and resend emails that could not be sent
     #[command(subcommand)]
     Unsent(UnsentCommand),
     /// Print shell completions
     Completions {
-        /// The shell to print them for
+        /// Shell to print completions for
         shell: Shell,
     },
 }

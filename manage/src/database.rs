@@ -1,4 +1,4 @@
-//! Which DynamoDB a command works on, and the connection to it.
+//! The DynamoDB that a command works on, and the connection to it.
 
 use std::{
     net::Ipv4Addr,
@@ -25,10 +25,10 @@ use crate::defaults;
 pub const ENDPOINT: &str = "AWS_ENDPOINT_URL_DYNAMODB";
 /// File of the embedded database in the data folder.
 pub const EMBEDDED_FILE: &str = "dynamodb.sqlite";
-/// How long to wait for a `runserver` to respond.
+/// Time limit for the response of a `runserver`.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A boxed future, as [`OpenEmbedded`] needs it.
+/// A boxed future, as [`OpenEmbedded`] returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Opens the embedded database in a data folder and serves it. Only `local` can: `manage` is
@@ -37,13 +37,13 @@ pub type OpenEmbedded = for<'a> fn(&'a Path) -> BoxFuture<'a, Result<EmbeddedSer
 
 /// An embedded database that serves one command.
 pub struct EmbeddedServer {
-    /// Its endpoint.
+    /// Endpoint of the database.
     pub url: String,
     /// Completes pending requests and closes the database.
     pub stop: BoxFuture<'static, ()>,
 }
 
-/// Which DynamoDB to work on.
+/// The DynamoDB to work on.
 pub(crate) enum Target {
     /// The embedded one: that of a running `runserver` on `port`, or else the file in `data`.
     Embedded { port: u16, data: PathBuf },
@@ -71,8 +71,8 @@ pub(crate) struct Connection {
     /// The SDK configuration, which the clients of other services use too.
     pub(crate) config: SdkConfig,
     /// Name of the database in messages.
-    pub(crate) place: String,
-    /// Whether it is AWS, where no table is created without being asked for.
+    pub(crate) name: String,
+    /// Whether the database is on AWS, where only `migrate` creates tables.
     pub(crate) is_aws: bool,
     embedded: Option<EmbeddedServer>,
 }
@@ -89,8 +89,8 @@ impl Connection {
                     return Self::endpoint(&url, format!("the running system on {url}"), None);
                 }
                 let embedded = open_embedded(&data).await?;
-                let place = data.join(EMBEDDED_FILE).display().to_string();
-                Self::endpoint(&embedded.url.clone(), place, Some(embedded))
+                let name = data.join(EMBEDDED_FILE).display().to_string();
+                Self::endpoint(&embedded.url.clone(), name, Some(embedded))
             }
         }
     }
@@ -100,25 +100,25 @@ impl Connection {
         let config = aws_sdk_config().await?;
         Ok(Self {
             client: DynamoDb::new(&config),
-            place: aws_place(&config, &Environment::process()),
+            name: aws_name(&config, &Environment::process()),
             config,
             is_aws: true,
             embedded: None,
         })
     }
 
-    fn endpoint(url: &str, place: String, embedded: Option<EmbeddedServer>) -> Result<Self> {
+    fn endpoint(url: &str, name: String, embedded: Option<EmbeddedServer>) -> Result<Self> {
         let config = local_sdk_config(url, &Environment::process())?;
         Ok(Self {
             client: DynamoDb::new(&config),
             config,
-            place,
+            name,
             is_aws: false,
             embedded,
         })
     }
 
-    /// Closes the embedded database, if there is one, so that everything is on disk.
+    /// Closes the embedded database, if there is one, which writes everything to disk.
     pub(crate) async fn close(self) {
         if let Some(embedded) = self.embedded {
             embedded.stop.await;
@@ -127,7 +127,7 @@ impl Connection {
 }
 
 /// Names the region, and the endpoint if it is not the region's own.
-fn aws_place(config: &SdkConfig, env: &Environment<'_>) -> String {
+fn aws_name(config: &SdkConfig, env: &Environment<'_>) -> String {
     let region = config.region().map_or("no region", Region::as_ref);
     match aws::endpoint(env, ENDPOINT) {
         None => format!("DynamoDB of AWS in {region}"),
@@ -159,7 +159,7 @@ async fn aws_sdk_config() -> Result<SdkConfig> {
     Ok(config)
 }
 
-/// Reports missing credentials with advice, before the first call fails with the SDK's own words.
+/// Reports missing credentials with advice, before the first call fails with the SDK's own message.
 async fn check_credentials(config: &SdkConfig) -> Result<()> {
     let advice = "no AWS credentials found; sign in (`aws sso login`), choose a profile with \
                   AWS_PROFILE, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
@@ -168,7 +168,7 @@ async fn check_credentials(config: &SdkConfig) -> Result<()> {
     Ok(())
 }
 
-/// Checks whether the embedded database of a `runserver` responds on `port`.
+/// Returns whether the embedded database of a `runserver` responds on `port`.
 async fn is_runserver(port: u16) -> bool {
     let probe = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;

@@ -1,4 +1,4 @@
-//! `doctor`: checks everything that a reset needs, and advises on what is not in order.
+//! `doctor`: checks everything that a reset needs, and advises on problems.
 //!
 //! It changes nothing: it checks write permissions with a condition that no row satisfies.
 
@@ -33,13 +33,13 @@ use crate::{
 /// Options of `doctor`.
 #[derive(Args)]
 pub struct DoctorArgs {
-    /// Check also whether this address can receive email
+    /// Also check whether this address can receive email
     #[arg(long, value_name = "ADDRESS")]
     address: Option<AddressArg>,
     /// Port of the API of a running `runserver`
     #[arg(long, default_value_t = defaults::API_PORT, value_name = "PORT")]
     port: u16,
-    /// Port of its SES
+    /// Port of the SES of a running `runserver`
     #[arg(long, default_value_t = defaults::SES_PORT, value_name = "PORT")]
     ses_port: u16,
     #[command(flatten)]
@@ -99,11 +99,11 @@ async fn check_all(
 }
 
 fn settings(function: &str, read: Result<(), SettingError>) -> Finding {
-    let what = format!("settings of {function}");
+    let subject = format!("settings of {function}");
     match read {
-        Ok(()) => Finding::ok(what, "are complete"),
+        Ok(()) => Finding::ok(subject, "are complete"),
         Err(error) => Finding::problem(
-            what,
+            subject,
             error.to_string(),
             "set it in the environment, or as a parameter of the stack",
         ),
@@ -115,13 +115,13 @@ fn print(findings: &[Finding], format: OutputFormat) -> Result<()> {
         return print_json(&findings.iter().map(Finding::to_json).collect());
     }
     for Finding {
-        what,
+        subject,
         health,
         detail,
         advice,
     } in findings
     {
-        println!("{:7}  {what}: {detail}", health.as_str());
+        println!("{:7}  {subject}: {detail}", health.as_str());
         if !advice.is_empty() {
             println!("{:7}  -> {advice}", "");
         }

@@ -1,4 +1,4 @@
-//! How a command ends, for scripts.
+//! Exit codes of the commands.
 
 use std::{io, process::ExitCode};
 
@@ -14,14 +14,14 @@ Exit codes: 0 done; 1 failed; 2 invalid command line; 3 done, with problems; \
 pub enum ExitStatus {
     /// Everything is in order.
     Done,
-    /// The command printed what is not.
+    /// There are problems, which the command printed.
     Problems,
 }
 
 impl ExitStatus {
     /// Returns `Done` unless there are problems.
-    pub(crate) fn done_if(is_well: bool) -> Self {
-        if is_well { Self::Done } else { Self::Problems }
+    pub(crate) fn done_if(is_ok: bool) -> Self {
+        if is_ok { Self::Done } else { Self::Problems }
     }
 }
 

@@ -26,10 +26,7 @@ use rand::{TryRng, rngs::SysRng};
 
 /// Returns the current time.
 #[must_use]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the edge, where the time is read"
-)]
+#[expect(clippy::disallowed_methods, reason = "the clock is read only here")]
 pub fn now() -> DateTime<Utc> {
     Utc::now()
 }

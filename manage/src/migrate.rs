@@ -1,4 +1,4 @@
-//! `migrate`: creates the tables that are missing.
+//! `migrate`: creates missing tables.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::{
 
 /// Interval between checks of a new table. AWS takes about ten seconds to create one.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Checks before giving up: a minute's worth.
+/// Checks before giving up, which is after a minute.
 const MAX_POLLS: u32 = 120;
 
 /// Options of `migrate`.
@@ -39,13 +39,13 @@ pub struct MigrateArgs {
 
 /// A table after a migration.
 pub struct MigratedTable {
-    /// Its name.
+    /// Name of the table.
     pub name: String,
     /// Whether the migration created it.
     pub is_new: bool,
 }
 
-/// Creates the tables that are missing and prints which they are.
+/// Creates missing tables, and prints which tables were created and which existed.
 pub(crate) async fn run(args: MigrateArgs, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
     let workspace = args.database.open(open_embedded).await?;
     let tables = workspace
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: MigrateArgs, open_embedded: OpenEmbedded) -> Resul
     Ok(ExitStatus::Done)
 }
 
-/// Creates the tables that are missing. An existing table with another key is an error, before
+/// Creates missing tables. An existing table with another key is an error, before
 /// anything is created.
 pub async fn create_missing_tables(
     client: &Client,

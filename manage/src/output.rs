@@ -1,4 +1,4 @@
-//! How commands print what they list.
+//! Output formats of the commands.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! What a command asks its user for.
+//! Prompts for an address and a password.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -20,7 +20,7 @@ pub(crate) fn address() -> Result<AddressArg> {
     let typed = line.trim();
     typed
         .parse()
-        .map_err(|wanted| anyhow!("{typed:?}: {wanted}"))
+        .map_err(|expected| anyhow!("{typed:?}: {expected}"))
 }
 
 /// Prompts for a new password, twice.

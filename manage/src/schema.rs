@@ -1,4 +1,4 @@
-//! The schemas of the three tables, and whether a table matches its own.
+//! The schemas of the three tables, and the check of an existing table.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use aws_sdk_dynamodb::{
     types::{KeySchemaElement, ScalarAttributeType, TableDescription},
 };
 
-/// Timeout of a description: the embedded database counts all rows for one.
+/// Timeout of `DescribeTable`, for which the embedded database counts all rows.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The attribute that holds the expiry time of rows.
 pub(crate) const TTL_ATTRIBUTE: &str = "expires_at";
 
-/// What a table must look like.
+/// The schema that a table must have.
 pub(crate) struct TableSchema<'a> {
     pub(crate) table: &'a str,
     pub(crate) key: &'a str,
@@ -57,7 +57,7 @@ pub(crate) fn schemas(names: &TableNames) -> [TableSchema<'_>; 3] {
     ]
 }
 
-/// Checks whether the table `name` exists.
+/// Returns whether the table `name` exists.
 pub(crate) async fn exists(client: &Client, name: &str) -> Result<bool> {
     Ok(describe(client, name).await?.is_some())
 }

@@ -23,7 +23,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// How long open connections may take to end after a stop.
+/// Time limit for open connections after a stop.
 pub const GRACE: Duration = Duration::from_secs(2);
 
 /// Log options of a server.
@@ -39,7 +39,7 @@ pub struct LogArgs {
     pub level: Level,
 }
 
-/// Logs the events that the functions log to standard error, and adds `layer`.
+/// Starts logging to standard error, with the events that the functions log, and adds `layer`.
 pub fn start_logging(level: Level, layer: impl Layer<Registry> + Send + Sync) {
     // The embedded database warns about every failed condition, and the limits rely on those.
     let without_noise = filter_fn(|event| {

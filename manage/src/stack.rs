@@ -15,13 +15,13 @@ use aws_types::{SdkConfig, region::Region};
 
 use crate::exit::NotFound;
 
-/// Outputs that every stack has, and the settings they are.
+/// Outputs that every stack has, and the settings that they provide.
 const TABLE_OUTPUTS: [(&str, &str); 3] = [
     ("UsersTableName", "USERS_TABLE"),
     ("TokensTableName", "TOKENS_TABLE"),
     ("OutboxTableName", "OUTBOX_TABLE"),
 ];
-/// Outputs that only some stacks have, and the settings they are. They override parameters, which
+/// Outputs that only some stacks have, and the settings that they provide. They override parameters, which
 /// may be empty.
 const OPTIONAL_OUTPUTS: [(&str, &str); 3] = [
     ("ResetUrl", "RESET_URL"),
@@ -31,17 +31,17 @@ const OPTIONAL_OUTPUTS: [(&str, &str); 3] = [
 
 /// Returns the settings of the stack `name`.
 pub(crate) async fn settings(config: &SdkConfig, name: &str) -> Result<BTreeMap<String, String>> {
-    let place = place(config, name);
+    let description = description(config, name);
     let response = Client::new(config)
         .describe_stacks()
         .stack_name(name)
         .send()
         .await;
-    let described = response.map_err(|error| describe_error(&error, &place))?;
+    let described = response.map_err(|error| describe_error(&error, &description))?;
     let stack = described
         .stacks()
         .first()
-        .ok_or_else(|| not_found(&place))?;
+        .ok_or_else(|| not_found(&description))?;
     let mut settings = parameters(stack);
     for (key, variable) in OPTIONAL_OUTPUTS {
         if let Some(value) = output(stack, key) {
@@ -51,7 +51,7 @@ pub(crate) async fn settings(config: &SdkConfig, name: &str) -> Result<BTreeMap<
     for (key, variable) in TABLE_OUTPUTS {
         let value = output(stack, key).ok_or_else(|| {
             anyhow!(
-                "the {place} has no output {key}: it is another project's stack, or not completely \
+                "the {description} has no output {key}: it is another project's stack, or not completely \
                  deployed; deploy it, or name the tables with --aws, --users-table, --tokens-table \
                  and --outbox-table"
             )
@@ -61,24 +61,24 @@ pub(crate) async fn settings(config: &SdkConfig, name: &str) -> Result<BTreeMap<
     Ok(settings)
 }
 
-fn place(config: &SdkConfig, name: &str) -> String {
+fn description(config: &SdkConfig, name: &str) -> String {
     let region = config.region().map_or("no region", Region::as_ref);
     format!("stack {name} in {region}")
 }
 
-fn not_found(place: &str) -> anyhow::Error {
+fn not_found(description: &str) -> anyhow::Error {
     NotFound(format!(
-        "there is no {place}; pass --stack the name that you passed to `sam deploy`, and set \
+        "there is no {description}; pass the name that you gave `sam deploy` to --stack, and set \
          AWS_REGION and AWS_PROFILE to the same region and account"
     ))
     .into()
 }
 
-fn describe_error(error: &SdkError<DescribeStacksError>, place: &str) -> anyhow::Error {
+fn describe_error(error: &SdkError<DescribeStacksError>, description: &str) -> anyhow::Error {
     let (code, message) = (error.code(), error.message().unwrap_or_default());
-    // Only the message tells the many meanings of this code apart.
+    // The code has several meanings, which only the message distinguishes.
     if code == Some("ValidationError") && message.contains("does not exist") {
-        return not_found(place);
+        return not_found(description);
     }
     let hint = match code {
         Some("AccessDenied" | "AccessDeniedException") => {
@@ -86,7 +86,8 @@ fn describe_error(error: &SdkError<DescribeStacksError>, place: &str) -> anyhow:
         }
         _ => "cannot be read from CloudFormation",
     };
-    anyhow::Error::new(AwsError::new("DescribeStacks", error)).context(format!("{place}: {hint}"))
+    anyhow::Error::new(AwsError::new("DescribeStacks", error))
+        .context(format!("{description}: {hint}"))
 }
 
 /// Returns the parameters by the names of their settings: `MailFrom` is `MAIL_FROM`.

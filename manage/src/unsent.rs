@@ -31,7 +31,7 @@ const QUEUE_URL: &str = "UNSENT_MAIL_QUEUE_URL";
 pub enum UnsentCommand {
     /// List the messages in the queue
     List(UnsentArgs),
-    /// Put the records that the messages name back into the outbox, and delete the messages
+    /// Put the emails back into the outbox, and delete the messages
     Redrive(UnsentArgs),
 }
 
@@ -54,7 +54,7 @@ struct InvocationRecord {
     range: StreamRange,
 }
 
-/// A message of the queue, and what was done about it.
+/// A message of the queue, and the result of redriving it.
 #[derive(Debug, Serialize)]
 struct UnsentMessage {
     #[serde(rename = "message")]
@@ -78,7 +78,7 @@ enum MessageState {
 impl MessageState {
     fn describe(self) -> &'static str {
         match self {
-            Self::Waiting => "waits for `unsent redrive`",
+            Self::Waiting => "waiting for `unsent redrive`",
             Self::Redriven => "redriven",
             Self::Gone => {
                 "too late: the stream keeps records for 24 hours. The user must request another \
@@ -108,7 +108,8 @@ impl UnsentMessage {
     }
 }
 
-/// Lists or redrives the messages. There are problems if an email can no longer be sent.
+/// Lists or redrives the messages. Returns [`ExitStatus::Problems`] if an email can no longer be
+/// sent.
 pub(crate) async fn run(command: UnsentCommand, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
     let (args, is_redrive) = match command {
         UnsentCommand::List(args) => (args, false),
@@ -125,19 +126,19 @@ pub(crate) async fn run(command: UnsentCommand, open_embedded: OpenEmbedded) -> 
     });
     let messages = messages.await?;
     print(&messages, args.output.format)?;
-    let is_well = messages.iter().all(|message| {
+    let is_ok = messages.iter().all(|message| {
         matches!(
             message.state,
             MessageState::Waiting | MessageState::Redriven
         )
     });
-    Ok(ExitStatus::done_if(is_well))
+    Ok(ExitStatus::done_if(is_ok))
 }
 
 fn open_queue(workspace: &Workspace, url: Option<String>) -> Result<Queue> {
     let url = url.or_else(|| workspace.setting(QUEUE_URL));
     let url = url.ok_or_else(|| {
-        NotFound("no queue is known; pass the stack's name with --stack, or --queue-url".to_owned())
+        NotFound("no queue URL is known; pass --stack NAME or --queue-url URL".to_owned())
     })?;
     Ok(Queue::new(&workspace.connection.config, url))
 }

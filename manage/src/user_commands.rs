@@ -28,7 +28,7 @@ pub enum UsersCommand {
     List(ListUsersArgs),
     /// Import users from a file: JSON lines, CSV, a JSON array or Django's dumpdata
     Import(Box<ImportArgs>),
-    /// Export all users to standard output, in a form that `import` reads
+    /// Export all users to standard output, in a format that `import` reads
     Export(ExportArgs),
     /// Show one user
     Show(ShowUserArgs),
@@ -66,10 +66,10 @@ pub struct CreateSuperuserArgs {
 pub struct AddUserArgs {
     /// Address of the user
     email: AddressArg,
-    /// The user may use the admin panel
+    /// Allow the user to use the admin panel
     #[arg(long)]
     superuser: bool,
-    /// The user can neither sign in nor recover the account
+    /// Add the account as inactive: it cannot sign in or be recovered
     #[arg(long)]
     inactive: bool,
     #[command(flatten)]
@@ -117,7 +117,7 @@ pub(crate) async fn run(command: UsersCommand, open_embedded: OpenEmbedded) -> R
     }
 }
 
-/// Adds a superuser, with prompts for what the command line lacks.
+/// Adds a superuser. Prompts for the address and the password if the command line lacks them.
 pub(crate) async fn create_superuser(
     args: CreateSuperuserArgs,
     open_embedded: OpenEmbedded,
@@ -126,8 +126,8 @@ pub(crate) async fn create_superuser(
     let address = email.map_or_else(prompt::address, Ok)?;
     let workspace = user.database.open(open_embedded).await?;
     let added = workspace.run(async |workspace| {
-        // Before the user types a password in vain.
-        check_is_free(workspace, &address.canonical).await?;
+        // Checked first, so nobody types a password in vain.
+        check_address_is_free(workspace, &address.canonical).await?;
         let password = if user.password_stdin {
             prompt::password_from_stdin()?
         } else {
@@ -148,13 +148,13 @@ pub(crate) async fn create_superuser(
     Ok(ExitStatus::Done)
 }
 
-async fn check_is_free(workspace: &Workspace, email: &EmailAddress) -> Result<()> {
+async fn check_address_is_free(workspace: &Workspace, email: &EmailAddress) -> Result<()> {
     let (client, table) = (&workspace.connection.client, &workspace.names.users);
     accounts::require_email_key(table)?;
     if schema::exists(client, &table.name).await? {
         let users = Users::new(client.clone(), table.clone());
         if users.get(email).await?.is_some() {
-            return Err(accounts::taken(email));
+            return Err(accounts::address_taken(email));
         }
     }
     Ok(())
@@ -308,7 +308,7 @@ fn print_user(user: &User) {
         ("created", time(user.created_at)),
         ("password changed", time(user.password_changed_at)),
         ("session epoch", user.session_epoch.to_string()),
-        ("emails in all", user.recovery.email_count.to_string()),
+        ("emails sent", user.recovery.email_count.to_string()),
     ] {
         println!("{label:16}  {value}");
     }
@@ -321,7 +321,7 @@ fn print_user(user: &User) {
             "suppressed",
             time(Some(suppression.at)),
             suppression.cause.describe(),
-            in_brackets(suppression.reason.as_deref()),
+            in_parentheses(suppression.reason.as_deref()),
             user.email.as_str(),
         );
     }
@@ -334,10 +334,10 @@ fn describe_email(email: &SentEmail) -> String {
         time(Some(email.at)),
         email.kind.as_str(),
         outcome.map_or("handed to SES", |outcome| outcome.state.describe()),
-        in_brackets(outcome.and_then(|outcome| outcome.reason.as_deref())),
+        in_parentheses(outcome.and_then(|outcome| outcome.reason.as_deref())),
     )
 }
 
-fn in_brackets(reason: Option<&str>) -> String {
+fn in_parentheses(reason: Option<&str>) -> String {
     reason.map_or_else(String::new, |reason| format!(" ({reason})"))
 }

@@ -30,19 +30,19 @@ pub(crate) struct DatabaseArgs {
 /// Options that choose AWS, a stack there, and tables by name.
 #[derive(Args)]
 pub(crate) struct DeployedArgs {
-    /// Work on AWS, with the credentials and region of the AWS tools
+    /// Use AWS, with the credentials and region of the AWS CLI
     #[arg(long)]
     aws: bool,
-    /// Work on AWS, on the tables and with the settings of this CloudFormation stack
+    /// Use AWS, with the tables and settings of this CloudFormation stack
     #[arg(long, value_name = "NAME")]
     pub(crate) stack: Option<String>,
-    /// Users table; overrides `USERS_TABLE`
+    /// Name of the users table; overrides `USERS_TABLE`
     #[arg(long, value_name = "NAME")]
     users_table: Option<String>,
-    /// Tokens table; overrides `TOKENS_TABLE`
+    /// Name of the tokens table; overrides `TOKENS_TABLE`
     #[arg(long, value_name = "NAME")]
     tokens_table: Option<String>,
-    /// Outbox table; overrides `OUTBOX_TABLE`
+    /// Name of the outbox table; overrides `OUTBOX_TABLE`
     #[arg(long, value_name = "NAME")]
     outbox_table: Option<String>,
 }
@@ -131,13 +131,13 @@ impl Workspace {
         .into())
     }
 
-    /// Does `work`, then closes the database. An error names the database and its tables.
+    /// Runs `work`, then closes the database. An error names the database and its tables.
     pub(crate) async fn run<T>(self, work: impl AsyncFnOnce(&Self) -> Result<T>) -> Result<T> {
         let result = work(&self).await;
         let Self {
             connection, names, ..
         } = self;
-        let place = connection.place.clone();
+        let name = connection.name.clone();
         connection.close().await;
         result.with_context(|| {
             let TableNames {
@@ -146,7 +146,7 @@ impl Workspace {
                 outbox,
             } = names;
             let users = users.name;
-            format!("on {place}, tables {users}, {tokens} and {outbox}")
+            format!("on {name}, tables {users}, {tokens} and {outbox}")
         })
     }
 }

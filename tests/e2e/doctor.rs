@@ -191,7 +191,7 @@ async fn ses_restrictions_are_reported() {
     let mut env = operator(&app);
     env.insert("SES_CONFIGURATION_SET".to_owned(), "mails".to_owned());
     let output = doctor("", &env).await;
-    assert_problem(&output, "SES account", "SHUTDOWN", "AWS wrote");
+    assert_problem(&output, "SES account", "SHUTDOWN", "AWS sent");
     assert_problem(
         &output,
         "SES sandbox",
@@ -233,7 +233,7 @@ async fn invalid_settings_and_an_unusable_reset_url_are_reported() {
     assert_problem(
         &output,
         "settings of request",
-        "CLIENT_LIMIT holds \"many\"",
+        "CLIENT_LIMIT is \"many\"",
         "set it",
     );
     assert_problem(

@@ -12,28 +12,28 @@ async fn a_missing_or_invalid_setting_stops_the_start_and_is_named() {
     for (function, name, value, held) in [
         ("request", "AWS_REGION", "", "is not set"),
         ("request", "AWS_ACCESS_KEY_ID", "", "is not set"),
-        ("request", "CLIENT_LIMIT", "many", "holds \"many\""),
-        ("request", "CLIENT_WINDOW_SECONDS", "0", "holds \"0\""),
-        ("request", "CORS_ORIGINS", "*", "holds \"*\""),
-        ("request", "OUTBOX_TABLE", "o", "holds \"o\""),
-        ("request", "AWS_LAMBDA_LOG_LEVEL", "loud", "holds \"loud\""),
+        ("request", "CLIENT_LIMIT", "many", "is \"many\""),
+        ("request", "CLIENT_WINDOW_SECONDS", "0", "is \"0\""),
+        ("request", "CORS_ORIGINS", "*", "is \"*\""),
+        ("request", "OUTBOX_TABLE", "o", "is \"o\""),
+        ("request", "AWS_LAMBDA_LOG_LEVEL", "loud", "is \"loud\""),
         (
             "request",
             "SSL_CERT_FILE",
             "/nowhere/roots.pem",
-            "holds \"/nowhere/roots.pem\"",
+            "is \"/nowhere/roots.pem\"",
         ),
         ("confirm", "AWS_REGION", "", "is not set"),
         ("confirm", "AWS_SECRET_ACCESS_KEY", "", "is not set"),
-        ("confirm", "PASSWORD_MIN_LENGTH", "7", "holds \"7\""),
-        ("confirm", "PASSWORD_MIN_SCORE", "5", "holds \"5\""),
-        ("confirm", "ARGON2_MEMORY_KIB", "1", "holds \"1\""),
-        ("confirm", "PASSWORD_HASH_FORMAT", "md5", "holds \"md5\""),
+        ("confirm", "PASSWORD_MIN_LENGTH", "7", "is \"7\""),
+        ("confirm", "PASSWORD_MIN_SCORE", "5", "is \"5\""),
+        ("confirm", "ARGON2_MEMORY_KIB", "1", "is \"1\""),
+        ("confirm", "PASSWORD_HASH_FORMAT", "md5", "is \"md5\""),
         (
             "confirm",
             "PWNED_PASSWORDS_URL",
             "http://example.com/",
-            "holds \"http://example.com/\"",
+            "is \"http://example.com/\"",
         ),
         ("mailer", "AWS_REGION", "", "is not set"),
         ("mailer", "RESET_URL", "", "is not set"),
@@ -41,12 +41,12 @@ async fn a_missing_or_invalid_setting_stops_the_start_and_is_named() {
             "mailer",
             "RESET_URL",
             "http://app.example.com/",
-            "holds \"http://app.example.com/\"",
+            "is \"http://app.example.com/\"",
         ),
         ("mailer", "MAIL_FROM", "", "is not set"),
-        ("mailer", "MAIL_FROM", "nobody", "holds \"nobody\""),
-        ("mailer", "TOKEN_TTL_HOURS", "25", "holds \"25\""),
-        ("mailer", "ACCOUNT_LIMIT_PER_HOUR", "-1", "holds \"-1\""),
+        ("mailer", "MAIL_FROM", "nobody", "is \"nobody\""),
+        ("mailer", "TOKEN_TTL_HOURS", "25", "is \"25\""),
+        ("mailer", "ACCOUNT_LIMIT_PER_HOUR", "-1", "is \"-1\""),
     ] {
         let (status, message) =
             run_to_end(function, &with_variables(&environment, &[(name, value)])).await;
@@ -56,7 +56,7 @@ async fn a_missing_or_invalid_setting_stops_the_start_and_is_named() {
             "{message}"
         );
         assert!(
-            message.contains("it should hold") && message.lines().count() == 1,
+            message.contains("it must be") && message.lines().count() == 1,
             "{message}"
         );
     }

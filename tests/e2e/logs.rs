@@ -18,7 +18,7 @@ use tests::{
 
 use futures::future::join_all;
 use http::Method;
-use local::inbox::StoredMail;
+use local::inbox::StoredEmail;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -207,7 +207,7 @@ async fn the_binaries_log_no_secret_when_services_fail() {
 /// Returns the links in the inbox of a `runserver` at `api`, newest first.
 async fn links_at(api: &str) -> Vec<Link> {
     let inbox = send(Method::GET, &format!("{api}/inbox.json"), &[], "").await;
-    let emails: Vec<StoredMail> = serde_json::from_value(inbox.json()).expect("emails");
+    let emails: Vec<StoredEmail> = serde_json::from_value(inbox.json()).expect("emails");
     emails
         .iter()
         .filter_map(|email| Link::find(&email.text))

@@ -2,7 +2,7 @@
 //! fails.
 
 use aws::tables::User;
-use local::inbox::StoredMail;
+use local::inbox::StoredEmail;
 use serde_json::{Value, json};
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, user},
@@ -50,7 +50,7 @@ pub(crate) fn recipients(app: &TestApp) -> Vec<String> {
 }
 
 /// Delivers `record` and returns its email.
-pub(crate) async fn email_for(app: &TestApp, record: Value) -> StoredMail {
+pub(crate) async fn email_for(app: &TestApp, record: Value) -> StoredEmail {
     assert_eq!(app.functions.deliver(&[record], at(0)).await, NO_FAILURES);
     app.emails().pop().expect("an email")
 }
@@ -303,7 +303,10 @@ async fn a_batch_with_little_time_left_is_returned() {
     // Half of the time has passed. The first record is still handled, or such a function would
     // never make progress.
     let (app, records) = three().await;
-    let failed = app.functions.deliver_after_half_time(&records, at(0)).await;
+    let failed = app
+        .functions
+        .deliver_after_soft_deadline(&records, at(0))
+        .await;
     assert_eq!(
         failed,
         [sequence_number(&records[1]), sequence_number(&records[2])]

@@ -14,7 +14,7 @@ use aws::tables::{TokenRow, Tokens, User, Users};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
-use local::{inbox::StoredMail, system::LocalSystem};
+use local::{inbox::StoredEmail, system::LocalSystem};
 use manage::stream_record::lambda_record;
 use passwords::{HashFormat, HashParams, Password, PasswordHasher, verify};
 use rand::rngs::SysRng;
@@ -344,15 +344,15 @@ impl TestApp {
 impl TestApp {
     /// Returns all emails so far, oldest first.
     #[must_use]
-    pub fn emails(&self) -> Vec<StoredMail> {
-        let mut emails = self.services.inbox().mails();
+    pub fn emails(&self) -> Vec<StoredEmail> {
+        let mut emails = self.services.inbox().emails();
         emails.reverse();
         emails
     }
 
     /// Returns the emails to `address` so far, oldest first.
     #[must_use]
-    pub fn emails_to(&self, address: &str) -> Vec<StoredMail> {
+    pub fn emails_to(&self, address: &str) -> Vec<StoredEmail> {
         self.emails()
             .into_iter()
             .filter(|email| email.to == [address])
@@ -389,7 +389,7 @@ impl TestApp {
     }
 
     /// Waits for email number `count` to `address`.
-    pub async fn wait_for_email(&self, address: &str, count: usize) -> StoredMail {
+    pub async fn wait_for_email(&self, address: &str, count: usize) -> StoredEmail {
         let look = async || self.emails_to(address).into_iter().nth(count - 1);
         wait_for(&format!("email {count} to {address}"), look).await
     }
@@ -400,7 +400,7 @@ impl TestApp {
     }
 
     /// Returns the link in `email`.
-    pub fn link_in(&self, email: &StoredMail) -> Link {
+    pub fn link_in(&self, email: &StoredEmail) -> Link {
         let link = Link::read(email);
         self.secrets.add(&link.url);
         self.secrets.add(&link.token);

@@ -109,7 +109,7 @@ impl Builder {
         let options = Options {
             dynamodb_url: Some(dynamodb.url()),
             settings: self.settings,
-            pump: !self.is_delivery_manual,
+            poll_stream: !self.is_delivery_manual,
             ..Options::in_memory()
         };
         let system = Box::pin(LocalSystem::start(options)).await;
@@ -137,7 +137,7 @@ impl Builder {
         let options = Options {
             dynamodb_url: other_dynamodb(),
             settings,
-            pump: false,
+            poll_stream: false,
             ..Options::in_memory()
         };
         let services = Box::pin(LocalSystem::start(options)).await;

@@ -110,17 +110,16 @@ impl Functions {
     /// Delivers `records` to the mailer as one batch. Returns the sequence numbers that it reports
     /// as failed.
     pub async fn deliver(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
-        self.deliver_with_half_time(records, now, None).await
+        self.deliver_until(records, now, None).await
     }
 
     /// Delivers `records` when half of the function's time has already passed.
-    pub async fn deliver_after_half_time(
+    pub async fn deliver_after_soft_deadline(
         &self,
         records: &[Value],
         now: DateTime<Utc>,
     ) -> Vec<String> {
-        self.deliver_with_half_time(records, now, Some(Instant::now()))
-            .await
+        self.deliver_until(records, now, Some(Instant::now())).await
     }
 
     /// Delivers `event`, a delivery outcome from SES, to the mailer.
@@ -131,15 +130,17 @@ impl Functions {
         }
     }
 
-    async fn deliver_with_half_time(
+    async fn deliver_until(
         &self,
         records: &[Value],
         now: DateTime<Utc>,
-        half_time: Option<Instant>,
+        soft_deadline: Option<Instant>,
     ) -> Vec<String> {
         let batch = mailer::Batch::read(json!({ "Records": records })).expect("a batch");
         let mut rng = SysRng;
-        let handled = self.mailer.handle_batch(batch, now, half_time, &mut rng);
+        let handled = self
+            .mailer
+            .handle_batch(batch, now, soft_deadline, &mut rng);
         let response = Box::pin(handled).await;
         response
             .batch_item_failures

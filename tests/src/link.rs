@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use local::inbox::StoredMail;
+use local::inbox::StoredEmail;
 use url::Url;
 
 /// A reset link, parsed as the page behind it parses it.
@@ -19,7 +19,7 @@ pub struct Link {
 impl Link {
     /// Returns the link in the text part of `email`. Panics if there is none.
     #[must_use]
-    pub fn read(email: &StoredMail) -> Self {
+    pub fn read(email: &StoredEmail) -> Self {
         Self::find(&email.text).unwrap_or_else(|| panic!("no link in {}", email.text))
     }
 

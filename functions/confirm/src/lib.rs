@@ -34,8 +34,7 @@ const RESOURCE: Resource = Resource::ChangeForgottenPassword;
 const TOKEN: &str = "forgot_password_hash";
 const NEW_PASSWORD: &str = "new_password";
 const EMAIL: &str = "email";
-/// Any value asks what would happen, without changing anything. The page sends it while the person
-/// types.
+/// Any value requests a dry run, which changes nothing. The page sends it while the user types.
 const CHECK_ONLY: &str = "check_only";
 
 /// State of the handler, built once at start-up.
@@ -74,7 +73,7 @@ impl App {
     }
 
     /// Responds to one HTTP request: with the page, or with the result of the form or API call.
-    /// `rng` provides the salt; outside of tests it is the operating system's.
+    /// `rng` provides the salt; outside tests it is the operating system's.
     pub async fn handle<R: TryCryptoRng>(
         &self,
         request: Request,
@@ -95,7 +94,7 @@ impl App {
                     Err(problem) => problem.into_response(),
                 };
             };
-            // The form is shown again with everything typed but the password.
+            // The form is shown again with everything the user typed except the password.
             let (token, email) = (fields.typed(TOKEN), fields.typed(EMAIL));
             match self.confirm(fields, locale, now, rng).await {
                 Ok(()) => pages.done(),
@@ -171,7 +170,8 @@ impl App {
         }
     }
 
-    /// Checks the token and, if given, the password, by the same rules and without a trace.
+    /// Checks the token and, if given, the password by the same rules, without changing or counting
+    /// anything.
     async fn check(
         &self,
         token: &Field,

@@ -1,8 +1,8 @@
-//! Sends the emails that the outbox's stream asks for, and records the delivery outcomes that SES
+//! Sends the emails that the outbox's stream requests, and records the delivery outcomes that SES
 //! reports.
 //!
 //! Records are handled in order. The first one that fails for a reason that may pass is reported
-//! together with those behind it, and Lambda delivers them again. A record that can never succeed
+//! together with those after it, and Lambda delivers them again. A record that can never succeed
 //! is counted and skipped, so it does not block the others.
 
 mod record;
@@ -34,8 +34,8 @@ use sender::{SendError, Sender};
 use ses_event::DeliveryReport;
 use settings::MailerSettings;
 
-/// Attempts at claiming an email while other writers keep changing the user's row.
-const CLAIM_ATTEMPTS: usize = 3;
+/// Maximum number of attempts at claiming an email while other writers change the user's row.
+const MAX_CLAIM_ATTEMPTS: usize = 3;
 
 /// State of the handler, built once at start-up.
 pub struct App {
@@ -53,11 +53,11 @@ pub enum Event {
     Ses(Value),
 }
 
-/// A batch of stream records. Each is parsed by itself, so a malformed one does not block the
+/// A batch of stream records. Each is parsed on its own, so a malformed one does not block the
 /// others.
 pub struct Batch(Vec<Value>);
 
-/// Neither records of a DynamoDB stream nor an event from SES.
+/// Error for an event that is neither a batch of DynamoDB stream records nor from SES.
 #[derive(Debug, thiserror::Error)]
 #[error("expected records of a DynamoDB stream or an event from SES")]
 pub struct UnknownEvent;
@@ -73,7 +73,7 @@ impl Event {
 }
 
 impl Batch {
-    /// Takes the records out of `event`. Parsing them later keeps their contents out of errors that
+    /// Extracts the records from `event`. Parsing them later keeps their contents out of errors that
     /// the runtime logs.
     pub fn read(mut event: Value) -> Result<Self, UnknownEvent> {
         match event.get_mut("Records").map(Value::take) {
@@ -99,7 +99,7 @@ pub struct BatchItemFailure {
     pub item_identifier: String,
 }
 
-/// Why a record must be delivered again.
+/// The reason why a record must be delivered again.
 #[derive(Debug, thiserror::Error)]
 enum RetryReason {
     #[error(transparent)]
@@ -110,17 +110,17 @@ enum RetryReason {
     Random(String),
 }
 
-/// The result of a record that is done.
+/// The result of handling a record that need not be delivered again.
 #[derive(Debug, Clone, Copy)]
 enum RecordResult {
     Sent,
-    /// Nothing to send, and why.
+    /// No email is due, for this reason.
     Skipped(&'static str),
     /// SES refuses the recipient.
     Refused,
 }
 
-/// A user to whom an email is due, or why none is sent.
+/// The user to whom an email is due, or the reason why none is sent.
 enum Claim {
     Granted(Box<User>),
     Denied(&'static str),
@@ -150,10 +150,10 @@ impl App {
         now: DateTime<Utc>,
         rng: &mut R,
     ) -> Result<Value, Error> {
-        let half_time = half_time(event.context.deadline, now);
+        let soft_deadline = soft_deadline(event.context.deadline, now);
         Ok(match Event::read(event.payload)? {
             Event::Outbox(batch) => {
-                serde_json::to_value(self.handle_batch(batch, now, half_time, rng).await)?
+                serde_json::to_value(self.handle_batch(batch, now, soft_deadline, rng).await)?
             }
             Event::Ses(event) => {
                 self.handle_ses_event(&event).await?;
@@ -162,19 +162,23 @@ impl App {
         })
     }
 
-    /// Handles a batch. After `half_time`, if given, the remaining records are handed back instead
-    /// of started: a batch cut off by the function's timeout would be delivered again as a whole,
+    /// Handles a batch. After `soft_deadline`, if given, the remaining records are handed back
+    /// instead of handled: a batch cut off by the function's timeout would be delivered again as a whole,
     /// and its first emails sent twice.
     pub async fn handle_batch<R: TryCryptoRng>(
         &self,
         batch: Batch,
         now: DateTime<Utc>,
-        half_time: Option<Instant>,
+        soft_deadline: Option<Instant>,
         rng: &mut R,
     ) -> BatchResponse {
         for (index, record) in batch.0.iter().enumerate() {
-            if index > 0 && half_time.is_some_and(|half_time| Instant::now() > half_time) {
-                tracing::warn!("half of the time has passed; the rest of the batch is handed back");
+            if index > 0
+                && soft_deadline.is_some_and(|soft_deadline| Instant::now() > soft_deadline)
+            {
+                tracing::warn!(
+                    "half of the invocation's time has passed; handing back the rest of the batch"
+                );
                 return failures(&batch.0[index..]);
             }
             match self.handle_record(record, now, rng).await {
@@ -216,7 +220,7 @@ impl App {
     /// Looks up the user of `row`, records the email in their row and charges their budget.
     async fn claim(&self, row: &OutboxRow, now: DateTime<Utc>) -> Result<Claim, AwsError> {
         let (id, budget) = (row.email_id(), self.settings.budget);
-        for _ in 0..CLAIM_ATTEMPTS {
+        for _ in 0..MAX_CLAIM_ATTEMPTS {
             let user = match self.users.find(&row.email).await? {
                 UserLookup::One(user) => user,
                 UserLookup::Unknown => return Ok(Claim::Denied("unknown address")),
@@ -237,7 +241,7 @@ impl App {
         }
         Err(AwsError::of(
             "UpdateItem users",
-            "other writes to the account came in between",
+            "other writes keep changing the account",
         ))
     }
 
@@ -360,7 +364,7 @@ impl App {
 
 /// Returns the moment at which half of the invocation's time has passed; `None` if Lambda set no
 /// deadline.
-fn half_time(deadline_millis: u64, now: DateTime<Utc>) -> Option<Instant> {
+fn soft_deadline(deadline_millis: u64, now: DateTime<Utc>) -> Option<Instant> {
     let now_millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
     let remaining = deadline_millis.saturating_sub(now_millis);
     (remaining > 0).then(|| Instant::now() + Duration::from_millis(remaining / 2))
@@ -377,7 +381,7 @@ fn failures(records: &[Value]) -> BatchResponse {
     }
 }
 
-/// Returns why the user is not sent an email of `kind`, if so. The notice also goes to the owner
+/// Returns the reason not to send the user an email of `kind`, if there is one. The notice also goes to the owner
 /// of an inactive account.
 fn reason_not_to_send(user: &User, kind: EmailKind) -> Option<&'static str> {
     if kind == EmailKind::ResetRequested && !user.is_active {

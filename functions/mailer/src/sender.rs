@@ -32,7 +32,7 @@ pub(crate) struct Sender {
     configuration_set: Option<String>,
 }
 
-/// SES did not accept an email.
+/// The reason why SES did not accept an email.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
     /// SES will never accept it: the address or the message is invalid.
@@ -92,9 +92,9 @@ impl Sender {
     }
 }
 
-/// Returns whether the same email can never be sent. Everything else (a paused account, an
-/// unverified sender or sandbox recipient, a quota, a missing configuration set) can be fixed by the
-/// operator while the email waits.
+/// Returns whether the same email can never be sent. The operator can fix everything else while the
+/// email waits: a paused account, an unverified sender or sandbox recipient, a quota, a missing
+/// configuration set.
 fn is_permanent(error: &SdkError<SendEmailError>) -> bool {
     match error.as_service_error() {
         Some(SendEmailError::BadRequestException(_)) => true,
@@ -114,7 +114,7 @@ fn content(email: &Email) -> EmailContent {
             .data(text)
             .charset("UTF-8")
             .build()
-            .expect("it has data")
+            .expect("content with data")
     };
     // RFC 3834 §5: prevents automatic replies such as vacation notices.
     let automatic = MessageHeader::builder()
@@ -129,7 +129,7 @@ fn content(email: &Email) -> EmailContent {
                 .html(text(&email.html))
                 .build(),
         )
-        .headers(automatic.expect("it has a name and a value"))
+        .headers(automatic.expect("a header with a name and a value"))
         .build();
     EmailContent::builder().simple(message).build()
 }
@@ -139,5 +139,5 @@ fn tag(name: &str, value: &str) -> MessageTag {
         .name(name)
         .value(value)
         .build()
-        .expect("it has a name and a value")
+        .expect("a tag with a name and a value")
 }

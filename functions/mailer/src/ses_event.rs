@@ -46,17 +46,21 @@ fn outcome(event: &Value, detail: &Value) -> Option<DeliveryOutcome> {
         }
         "DeliveryDelay" => {
             let part = &detail["deliveryDelay"];
-            let of = &part["delayedRecipients"][0];
-            let reason = vec![&part["delayType"], &of["status"], &of["diagnosticCode"]];
+            let recipient = &part["delayedRecipients"][0];
+            let reason = vec![
+                &part["delayType"],
+                &recipient["status"],
+                &recipient["diagnosticCode"],
+            ];
             (DeliveryState::Delayed, part, reason)
         }
         "Bounce" => {
             let part = &detail["bounce"];
-            let of = &part["bouncedRecipients"][0];
+            let recipient = &part["bouncedRecipients"][0];
             let kind = [&part["bounceType"], &part["bounceSubType"]];
             let reason = kind
                 .into_iter()
-                .chain([&of["status"], &of["diagnosticCode"]]);
+                .chain([&recipient["status"], &recipient["diagnosticCode"]]);
             (bounce(part)?, part, reason.collect())
         }
         "Complaint" => {
@@ -109,20 +113,20 @@ fn time(text: &Value) -> Option<DateTime<Utc>> {
     Some(time.to_utc())
 }
 
-/// Joins `parts` in one line. Some are free text of the receiving server, so addresses, links, long
+/// Joins `parts` in one line. Some are free text from the receiving server, so addresses, links, long
 /// words and control characters are removed.
 fn reason_of(parts: &[&Value]) -> Option<String> {
     let words = parts
         .iter()
         .filter_map(|part| part.as_str())
         .flat_map(str::split_whitespace)
-        .map(word);
+        .map(redact);
     let line = words.collect::<Vec<_>>().join(" ");
     let line: String = line.chars().take(MAX_REASON_CHARS).collect();
     (!line.is_empty()).then_some(line)
 }
 
-fn word(word: &str) -> String {
+fn redact(word: &str) -> String {
     if word.contains('@') {
         "(address)".to_owned()
     } else if word.contains("//") || word.contains("www.") || word.len() > MAX_WORD_CHARS {
@@ -210,7 +214,7 @@ mod tests {
                 event["detail"]["eventType"] = json!("Complaint");
                 event["detail"]["complaint"] = json!({ "complaintFeedbackType": value });
             } else {
-                *event["detail"].pointer_mut(pointer).expect("is there") = json!(value);
+                *event["detail"].pointer_mut(pointer).expect("a field") = json!(value);
             }
             let report = DeliveryReport::read(&event).expect("a report");
             assert_eq!(report.outcome.state, state, "{pointer} {value}");
@@ -244,7 +248,7 @@ mod tests {
             ("/detail/bounce", json!(null)),
         ] {
             let mut event = event();
-            *event.pointer_mut(pointer).expect("is there") = value;
+            *event.pointer_mut(pointer).expect("a field") = value;
             assert!(DeliveryReport::read(&event).is_none(), "{pointer}");
         }
         let mut event = event();

@@ -11,7 +11,7 @@ use rules::{
 };
 use url::Url;
 
-/// Letters per encoded word, so that it stays within 75 characters (RFC 2047 §2).
+/// Letters per encoded word, which must not exceed 75 characters (RFC 2047 §2).
 const ENCODED_WORD_LETTERS: usize = 10;
 
 /// Settings of `mailer`.
@@ -125,7 +125,7 @@ mod tests {
     fn a_missing_reset_url_is_named() {
         let error = read(&[("RESET_URL", "")]).expect_err("required");
         assert!(
-            error.starts_with("RESET_URL is not set; it should hold the https:// address"),
+            error.starts_with("RESET_URL is not set; it must be the https:// address"),
             "{error}"
         );
     }

@@ -44,8 +44,8 @@ struct EmailRow {
 struct ActionLink {
     label: &'static str,
     href: String,
-    /// Why the action is unavailable, if it is.
-    hindrance: Option<&'static str>,
+    /// The reason why the action is unavailable, if it is.
+    unavailable_because: Option<&'static str>,
 }
 
 /// Shows the page of one user.
@@ -56,7 +56,7 @@ pub(super) async fn show(
 ) -> Result<Response, Failure> {
     let query = FormFields::parse_query(query.as_deref());
     let (user, now) = (panel.find_user(query.get("email")).await?, (panel.now)());
-    // A link from before the last password change is void, though its row may still exist.
+    // A link from before the last password change no longer works, though its row may still exist.
     let links = panel.tokens.outstanding(&user.email, now).await?;
     let links = links
         .iter()
@@ -67,12 +67,12 @@ pub(super) async fn show(
         .map(|link| (time(Some(link.issued_at)), time(Some(link.expires_at))));
     let action = |action: Action| {
         let fields = [("email", user.email.as_str())];
-        let hindrance = action.hindrance(&user, &admin, panel.budget, now);
-        let place = format!("/admin/users/{}/", action.name());
+        let unavailable_because = action.unavailable_because(&user, &admin, panel.budget, now);
+        let path = format!("/admin/users/{}/", action.name());
         ActionLink {
             label: action.label(),
-            href: href(&place, &fields),
-            hindrance,
+            href: href(&path, &fields),
+            unavailable_because,
         }
     };
     let page = AccountPage {
@@ -98,7 +98,7 @@ pub(super) async fn show(
     Ok(render(&page))
 }
 
-/// Describes why no email is sent.
+/// Describes the reason why no email is sent.
 fn describe_suppression(suppression: &Suppression) -> String {
     let reason = suppression.reason.as_deref().unwrap_or("no reason given");
     format!(

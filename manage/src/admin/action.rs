@@ -1,4 +1,4 @@
-//! What an administrator can do for a user: a question, then the action.
+//! Actions of an administrator on a user, each after a page that asks for confirmation.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::{
     panel::Panel,
 };
 
-/// An action on a user. Setting a password is not one.
+/// An action on a user. There is deliberately none that sets a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     SendReset,
@@ -36,7 +36,7 @@ impl Action {
         Self::ClearSuppression,
     ];
 
-    /// Returns its name in URLs and logs.
+    /// Returns the action's name in URLs and logs.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::SendReset => "send-reset",
@@ -94,7 +94,7 @@ impl Action {
         }
     }
 
-    /// Checks whether the user's page lists it, possibly as unavailable.
+    /// Returns whether the user's page lists the action, possibly as unavailable.
     pub(super) fn is_listed(self, user: &User) -> bool {
         match self {
             Self::SendReset => true,
@@ -104,8 +104,8 @@ impl Action {
         }
     }
 
-    /// Returns why it is unavailable for `user`, if it is.
-    pub(super) fn hindrance(
+    /// Returns the reason why the action is unavailable for `user`, if it is.
+    pub(super) fn unavailable_because(
         self,
         user: &User,
         admin: &Admin,
@@ -119,7 +119,7 @@ impl Action {
             Self::SendReset if user.suppression().is_some() => {
                 Some("Mail to the address is stopped; see above.")
             }
-            Self::SendReset => budget_hindrance(user, budget, now),
+            Self::SendReset => budget_refusal(user, budget, now),
             Self::Activate => user.is_active.then_some("The account is active."),
             Self::Deactivate if user.email == admin.email => {
                 Some("Nobody can deactivate their own account; ask another administrator.")
@@ -133,8 +133,8 @@ impl Action {
     }
 }
 
-/// Returns why the mailer would send `user` no email now, if it would not.
-fn budget_hindrance(user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Option<&'static str> {
+/// Returns the reason why the mailer would send `user` no link now, if there is one.
+fn budget_refusal(user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Option<&'static str> {
     if links_left(user, budget, now) == 0 {
         return Some("The account has had all its mails of this hour.");
     }
@@ -173,7 +173,7 @@ pub(super) async fn confirm(
     let action = Action::parse(&action)?;
     let query = FormFields::parse_query(query.as_deref());
     let user = panel.find_user(query.get("email")).await?;
-    check_hindrance(&panel, &admin, action, &user)?;
+    check_available(&panel, &admin, action, &user)?;
     let page = QuestionPage {
         frame: Some(panel.frame(&admin.form_token)),
         token: &admin.form_token,
@@ -198,7 +198,7 @@ pub(super) async fn perform(
     form.check_token(&admin.form_token)?;
     let action = Action::parse(&action)?;
     let user = panel.find_user(form.get("email")).await?;
-    check_hindrance(&panel, &admin, action, &user)?;
+    check_available(&panel, &admin, action, &user)?;
     match action {
         Action::SendReset => {
             let outbox = &panel.outbox;
@@ -232,14 +232,14 @@ pub(super) async fn perform(
     Ok(Redirect::to(&href("/admin/users/", &fields)).into_response())
 }
 
-fn check_hindrance(
+fn check_available(
     panel: &Panel,
     admin: &Admin,
     action: Action,
     user: &User,
 ) -> Result<(), Failure> {
-    match action.hindrance(user, admin, panel.budget, (panel.now)()) {
+    match action.unavailable_because(user, admin, panel.budget, (panel.now)()) {
         None => Ok(()),
-        Some(why) => Err(Failure::NotPossible(why)),
+        Some(reason) => Err(Failure::NotPossible(reason)),
     }
 }

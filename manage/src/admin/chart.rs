@@ -12,15 +12,15 @@ const HOURS: usize = 24;
 const HEIGHT: i64 = 60;
 /// Width of each hour.
 const STEP: usize = 10;
-/// Limit of reads of the outbox for one page. CloudWatch has the complete numbers of a busy day.
+/// Maximum number of reads of the outbox for one page. CloudWatch has the complete numbers of a busy day.
 const MAX_OUTBOX_READS: usize = 50;
 
-/// What happened in each hour, oldest first.
+/// Counts of the last hours, oldest first.
 pub(super) struct Overview {
     pub(super) charts: Vec<Chart>,
     /// Each hour with its number in every chart.
     pub(super) hours: Vec<(String, Vec<i64>)>,
-    /// What the numbers omit.
+    /// Note on counts that are missing.
     pub(super) note: String,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Overview {
 pub(super) struct Chart {
     pub(super) title: &'static str,
     pub(super) total: i64,
-    pub(super) most: i64,
+    pub(super) max: i64,
     pub(super) bars: Vec<Bar>,
 }
 
@@ -74,7 +74,7 @@ impl Overview {
             EmailKind::PasswordChanged => resets.add(count, at),
         };
         let outbox = &panel.outbox;
-        let is_whole = outbox
+        let is_complete = outbox
             .for_each_since(since, MAX_OUTBOX_READS, tally)
             .await?;
         let mut series = vec![("Requests", requests.hours)];
@@ -86,38 +86,41 @@ impl Overview {
             series.push(("Mails", emails.hours));
         }
         series.push(("Passwords reset", resets.hours));
-        let refusals = panel.local.as_ref().map(|local| &local.refusals);
-        if let Some(Some(refusals)) = refusals {
+        let refusals = panel
+            .local
+            .as_ref()
+            .and_then(|local| local.refusals.as_ref());
+        if let Some(refusals) = refusals {
             let mut refused = none;
             let hours = refusals.by_hour().into_iter();
             hours.for_each(|(at, count)| refused.add(count, at));
             series.push(("Refusals", refused.hours));
         }
-        Ok(Self::new(since, &series, note(panel, is_whole)))
+        Ok(Self::new(since, &series, note(panel, is_complete)))
     }
 
     fn new(since: DateTime<Utc>, series: &[(&'static str, [i64; HOURS])], note: String) -> Self {
-        let begins: Vec<String> = (0..)
+        let starts: Vec<String> = (0..)
             .map(|hour| since + TimeDelta::hours(hour))
-            .map(|begins| begins.format("%m-%d %H:00").to_string())
+            .map(|start| start.format("%m-%d %H:00").to_string())
             .take(HOURS)
             .collect();
-        let chart = |(title, counts): &(&'static str, _)| Chart::new(title, counts, &begins);
-        let row = |(hour, begins): (usize, &String)| {
+        let chart = |(title, counts): &(&'static str, _)| Chart::new(title, counts, &starts);
+        let row = |(hour, start): (usize, &String)| {
             let counts = series.iter().map(|(_, counts)| counts[hour]).collect();
-            (begins.clone(), counts)
+            (start.clone(), counts)
         };
         Self {
             charts: series.iter().map(chart).collect(),
-            hours: begins.iter().enumerate().map(row).collect(),
+            hours: starts.iter().enumerate().map(row).collect(),
             note,
         }
     }
 }
 
-fn note(panel: &Panel, is_whole: bool) -> String {
+fn note(panel: &Panel, is_complete: bool) -> String {
     let sources = sources_note(panel);
-    if is_whole {
+    if is_complete {
         return sources;
     }
     let rows = MAX_OUTBOX_READS * usize::try_from(OUTBOX_READ_ROWS).unwrap_or(0);
@@ -140,23 +143,23 @@ fn sources_note(panel: &Panel) -> String {
 }
 
 impl Chart {
-    fn new(title: &'static str, counts: &[i64; HOURS], begins: &[String]) -> Self {
-        let most = counts.iter().copied().max().unwrap_or(0);
-        let bar = |(index, (count, begins)): (usize, (&i64, &String))| {
-            // Anything that happened is visible.
-            let height = (count * HEIGHT / most.max(1)).max(i64::from(*count > 0) * 2);
+    fn new(title: &'static str, counts: &[i64; HOURS], starts: &[String]) -> Self {
+        let max = counts.iter().copied().max().unwrap_or(0);
+        let bar = |(index, (count, start)): (usize, (&i64, &String))| {
+            // A count above zero is always visible.
+            let height = (count * HEIGHT / max.max(1)).max(i64::from(*count > 0) * 2);
             Bar {
                 x: index * STEP + 1,
                 y: HEIGHT - height,
                 height,
-                label: format!("{begins}: {count}"),
+                label: format!("{start}: {count}"),
             }
         };
         Self {
             title,
             total: counts.iter().sum(),
-            most,
-            bars: counts.iter().zip(begins).enumerate().map(bar).collect(),
+            max,
+            bars: counts.iter().zip(starts).enumerate().map(bar).collect(),
         }
     }
 }
@@ -169,14 +172,14 @@ mod tests {
     fn the_tallest_bar_fills_the_chart_and_the_smallest_is_visible() {
         let mut counts = [0; HOURS];
         (counts[3], counts[4]) = (1, 1000);
-        let begins = vec![String::new(); HOURS];
-        let chart = Chart::new("x", &counts, &begins);
-        assert_eq!((chart.total, chart.most), (1001, 1000));
+        let starts = vec![String::new(); HOURS];
+        let chart = Chart::new("x", &counts, &starts);
+        assert_eq!((chart.total, chart.max), (1001, 1000));
         let heights: Vec<i64> = chart.bars[2..5].iter().map(|bar| bar.height).collect();
         assert_eq!(heights, [0, 2, HEIGHT]);
         assert_eq!(chart.bars[4].y, 0);
         assert!(
-            Chart::new("x", &[0; HOURS], &begins)
+            Chart::new("x", &[0; HOURS], &starts)
                 .bars
                 .iter()
                 .all(|bar| bar.height == 0)
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_event_counts_in_its_hour_if_that_is_within_the_day() {
-        let since = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
+        let since = DateTime::from_timestamp(1_800_000_000, 0).expect("a time in range");
         let mut counts = HourlyCounts {
             since,
             hours: [0; HOURS],

@@ -36,18 +36,23 @@ pub(crate) async fn run(args: AdminArgs) -> Result<ExitStatus> {
     server::start_logging(args.log.level, Identity::new());
     let stack = args.deployed.stack.clone();
     let workspace = args.deployed.open().await?;
-    let place = workspace.connection.place.clone();
-    let place = stack.map_or(place.clone(), |name| format!("stack {name}, {place}"));
+    let system_name = workspace.connection.name.clone();
+    let system_name = stack.map_or(system_name.clone(), |name| {
+        format!("stack {name}, {system_name}")
+    });
     let settings = workspace.run(async |workspace| {
         check_tables(workspace).await?;
-        settings(workspace, args.port, place.clone())
+        settings(workspace, args.port, system_name.clone())
     });
     let settings = settings.await?;
 
     let listener = server::bind(args.port, "--port").await?;
     let (stop, stopped) = watch::channel(false);
     let serving = server::serve(listener, super::router(settings), stopped);
-    println!("Admin     http://127.0.0.1:{}/admin/ ({place})", args.port);
+    println!(
+        "Admin     http://127.0.0.1:{}/admin/ ({system_name})",
+        args.port
+    );
     println!("Press Ctrl-C to stop.");
     server::shutdown_signal().await?;
     let _ = stop.send(true);
@@ -64,7 +69,7 @@ async fn check_tables(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn settings(workspace: &Workspace, port: u16, place: String) -> Result<Settings> {
+fn settings(workspace: &Workspace, port: u16, system_name: String) -> Result<Settings> {
     let lookup = |name: &str| workspace.setting(name);
     let env = Environment::new(&lookup);
     Ok(Settings {
@@ -73,7 +78,7 @@ fn settings(workspace: &Workspace, port: u16, place: String) -> Result<Settings>
         budget: EmailBudget::read(&env)?,
         hashing: HashParams::read(&env)?,
         port,
-        place,
+        system_name,
         local: None,
         now,
     })

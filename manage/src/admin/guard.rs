@@ -1,4 +1,4 @@
-//! What protects every page: the host, the origin, a valid session, and security headers.
+//! Checks that protect every page: the host, the origin and the session. Security headers.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) const SESSION_COOKIE: &str = "admin_session";
 
 /// Refuses requests for other hosts and from other sites, and adds the headers of every response.
 ///
-/// The check of the host keeps out other names that resolve to this machine (DNS rebinding): to a
+/// The host check keeps out other names that resolve to this machine (DNS rebinding): to a
 /// browser, their pages and the panel would share an origin.
 pub(super) async fn guard(
     State(panel): State<Arc<Panel>>,
@@ -52,9 +52,9 @@ fn is_own_host(panel: &Panel, headers: &HeaderMap) -> bool {
         || panel.hosts.iter().any(|own| own.strip_suffix(":80") == Some(host))
 }
 
-/// Checks whether a form was sent by a page of the panel, as far as the browser tells. Browsers
-/// send `Origin: null` from pages with the policy `no-referrer`; then `Sec-Fetch-Site` tells, and
-/// the form's token in any case.
+/// Returns whether, according to the browser, a page of the panel sent the form. Browsers send
+/// `Origin: null` from pages with the policy `no-referrer`; then only `Sec-Fetch-Site` can show
+/// another site. The form's token is checked in any case.
 fn is_own_page(headers: &HeaderMap) -> bool {
     let host = host(headers);
     let is_own_origin = headers.get(header::ORIGIN).is_none_or(|origin| {

@@ -1,4 +1,4 @@
-//! What the panel's pages share, and its error pages.
+//! Parts that the panel's pages share, and its error pages.
 
 use std::sync::LazyLock;
 
@@ -32,7 +32,7 @@ pub(super) struct Frame<'a> {
     /// Token of the sign-out form.
     pub(super) form_token: &'a str,
     /// Name of the system that the panel shows.
-    pub(super) place: &'a str,
+    pub(super) system_name: &'a str,
     /// Whether the inbox is served next to the panel.
     pub(super) has_inbox: bool,
 }
@@ -67,7 +67,7 @@ pub(super) fn href(path: &str, fields: &[(&str, &str)]) -> String {
     format!("{path}?{query}")
 }
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The request names a host that is not the panel's.
@@ -120,7 +120,7 @@ impl Failure {
                 "No such user",
                 "There is no user with this address.",
             ),
-            Self::NotPossible(why) => (StatusCode::CONFLICT, "Not possible", why),
+            Self::NotPossible(reason) => (StatusCode::CONFLICT, "Not possible", reason),
             Self::Random | Self::Database => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not at the moment",

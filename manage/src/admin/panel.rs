@@ -23,19 +23,19 @@ pub struct Settings {
     pub tables: TableNames,
     /// The mailer's budget for an account.
     pub budget: EmailBudget,
-    /// Parameters of password hashes, so that an unknown address costs as much as a known one.
+    /// Parameters of password hashes. Signing in with an unknown address costs the same hash.
     pub hashing: HashParams,
     /// The port on which browsers see the panel.
     pub port: u16,
     /// Name of the system that the panel shows.
-    pub place: String,
-    /// What only the local system records.
+    pub system_name: String,
+    /// Records that only the local system has.
     pub local: Option<LocalRecords>,
     /// Returns the current time.
     pub now: fn() -> DateTime<Utc>,
 }
 
-/// What the local system records in addition to its tables.
+/// Records that the local system keeps in addition to its tables.
 pub struct LocalRecords {
     /// Returns when each email in the inbox was sent.
     pub sent_at: Box<dyn Fn() -> Vec<DateTime<Utc>> + Send + Sync>,
@@ -54,7 +54,7 @@ pub(super) struct Panel {
     pub(super) now: fn() -> DateTime<Utc>,
     /// A hash that no password matches, at the cost of a real one.
     pub(super) dummy_hash: String,
-    place: String,
+    system_name: String,
     sessions: Mutex<AdminSessions>,
     attempts: Mutex<SignInAttempts>,
 }
@@ -67,7 +67,7 @@ impl Panel {
             budget,
             hashing,
             port,
-            place,
+            system_name,
             local,
             now,
         } = settings;
@@ -79,7 +79,7 @@ impl Panel {
             hosts: ["127.0.0.1", "localhost"].map(|host| format!("{host}:{port}")),
             local,
             now,
-            place,
+            system_name,
             dummy_hash: hashing.unusable_hash(),
             sessions: Mutex::default(),
             attempts: Mutex::default(),
@@ -90,7 +90,7 @@ impl Panel {
     pub(super) fn frame<'a>(&'a self, form_token: &'a str) -> Frame<'a> {
         Frame {
             form_token,
-            place: &self.place,
+            system_name: &self.system_name,
             has_inbox: self.local.is_some(),
         }
     }

@@ -19,7 +19,7 @@ const METRICS: [Metric; 3] = [
     Metric::TokensRejected,
     Metric::PasswordsRejected,
 ];
-/// How long counts are kept.
+/// Time for which counts are kept.
 const RETENTION: TimeDelta = TimeDelta::hours(24);
 
 /// Counts of refusals. As a layer of the tracing subscriber, it receives every metric.
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn now() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).expect("a time")
+        DateTime::from_timestamp(1_800_000_000, 0).expect("a time in range")
     }
 
     #[test]

@@ -75,13 +75,14 @@ mod tests {
     use super::*;
 
     fn at(minutes: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000, 0).expect("a time") + TimeDelta::minutes(minutes)
+        DateTime::from_timestamp(1_800_000_000, 0).expect("a time in range")
+            + TimeDelta::minutes(minutes)
     }
 
     fn user() -> User {
         User {
             key: None,
-            email: EmailAddress::parse("root@example.com").expect("an address"),
+            email: EmailAddress::parse("root@example.com").expect("a valid address"),
             mail_to: "root@example.com".to_owned(),
             user_id: String::new(),
             name: None,
@@ -101,10 +102,13 @@ mod tests {
         let mut sessions = AdminSessions::default();
         sessions.start("cookie", "form".to_owned(), &user(), at(0));
         assert!(sessions.touch("cookie", at(29)).is_some());
-        let session = sessions.touch("cookie", at(58)).expect("it was used");
+        let session = sessions.touch("cookie", at(58)).expect("an active session");
         assert_eq!((session.epoch, session.form_token.as_str()), (3, "form"));
         assert!(sessions.touch("cookie", at(88)).is_none());
-        assert!(sessions.touch("cookie", at(58)).is_none(), "it is gone");
+        assert!(
+            sessions.touch("cookie", at(58)).is_none(),
+            "the session was removed"
+        );
     }
 
     #[test]

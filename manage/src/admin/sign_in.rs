@@ -68,13 +68,13 @@ pub(super) async fn sign_in(
     let attempt = panel.attempts().begin(&keys, (panel.now)());
     if let Attempt::Wait { seconds } = attempt {
         tracing::warn!(
-            account = loggable(email.as_ref()),
+            account = digest_or_none(email.as_ref()),
             "too many failed sign-ins"
         );
         return Ok(rate_limited(token, form.get("email"), seconds));
     }
     let Some(user) = superuser(&panel, email.as_ref(), typed).await? else {
-        tracing::warn!(account = loggable(email.as_ref()), "sign-in failed");
+        tracing::warn!(account = digest_or_none(email.as_ref()), "sign-in failed");
         let error = "This is not the address and password of an active superuser.";
         return Ok(refused(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -98,7 +98,7 @@ async fn superuser(
         Some(email) => panel.users.get(email).await?,
         None => None,
     };
-    // Another kind of hash fails at once, so the dummy hash replaces it too.
+    // A hash of another algorithm would fail at once, so the dummy hash replaces it too.
     let hash = user
         .as_ref()
         .and_then(|user| user.password_hash.clone())
@@ -148,8 +148,8 @@ pub(super) async fn sign_out(
     Ok((cookies, Redirect::to("/admin/sign-in/")).into_response())
 }
 
-/// Returns what a log line may contain about a typed address.
-fn loggable(email: Option<&EmailAddress>) -> String {
+/// Formats a typed address for the log: as its digest.
+fn digest_or_none(email: Option<&EmailAddress>) -> String {
     email.map_or_else(|| "no address".to_owned(), EmailAddress::digest)
 }
 

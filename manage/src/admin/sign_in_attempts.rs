@@ -1,9 +1,9 @@
 //! Limits on failed sign-ins.
 //!
-//! The wait after each failure grows to a minute. That allows 1,500 guesses a day, at passwords
-//! that take a hundred million. A minute is also the longest that an attacker can make an
+//! The wait after each failure grows to a minute. That allows 1,500 guesses a day, while a
+//! password takes a hundred million. A minute is also the longest that an attacker can make an
 //! administrator wait. In a browser that has signed in before, the administrator does not wait at
-//! all, since its attempts count separately.
+//! all, because its attempts are counted separately.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -17,9 +17,9 @@ const FIRST_WAIT: TimeDelta = TimeDelta::seconds(15);
 /// The longest wait.
 const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(60);
 /// Time without a failure after which earlier ones are forgotten.
-const MEMORY: TimeDelta = TimeDelta::minutes(15);
+const FORGET_AFTER: TimeDelta = TimeDelta::minutes(15);
 
-/// What an attempt counts against.
+/// A counter of attempts.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum AttemptKey {
     /// The typed address, in a browser that has not signed in with it before.
@@ -40,12 +40,12 @@ impl AttemptKey {
     }
 }
 
-/// Whether an attempt is allowed.
+/// The result of starting an attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
-    /// It is, and is counted.
+    /// The attempt is allowed, and counted.
     Allowed,
-    /// It is not: the next one is, after this time.
+    /// The attempt is refused. The next one is allowed after this time.
     Wait { seconds: i64 },
 }
 
@@ -63,8 +63,8 @@ pub(super) struct SignInAttempts {
 }
 
 impl SignInAttempts {
-    /// Returns what an attempt for `email` counts against, from `client` in the browser with the
-    /// cookie `browser`.
+    /// Returns the counters of an attempt for `email` from `client`, in the browser with the cookie
+    /// `browser`.
     pub(super) fn keys(
         &self,
         email: Option<&EmailAddress>,
@@ -90,7 +90,7 @@ impl SignInAttempts {
     /// the password is checked, so parallel attempts do not get around the wait.
     pub(super) fn begin(&mut self, keys: &[AttemptKey], now: DateTime<Utc>) -> Attempt {
         self.failures
-            .retain(|_, failures| now - failures.last_at < MEMORY);
+            .retain(|_, failures| now - failures.last_at < FORGET_AFTER);
         let ready = keys.iter().filter_map(|key| self.ready_at(key)).max();
         if let Some(ready) = ready.filter(|ready| *ready > now) {
             let seconds = (ready - now).num_seconds().max(1);
@@ -115,7 +115,7 @@ impl SignInAttempts {
         Some(failures.last_at + wait.min(LONGEST_WAIT))
     }
 
-    /// Takes back the count of a successful sign-in, and remembers the browser by `cookie`.
+    /// Uncounts a successful sign-in, and remembers the browser by `cookie`.
     pub(super) fn succeed(&mut self, keys: &[AttemptKey], email: &EmailAddress, cookie: &str) {
         for key in keys {
             // A successful sign-in must not reset the count of guesses at other accounts.
@@ -138,11 +138,11 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("a time in range")
     }
 
     fn email(name: &str) -> EmailAddress {
-        EmailAddress::parse(&format!("{name}@example.com")).expect("an address")
+        EmailAddress::parse(&format!("{name}@example.com")).expect("a valid address")
     }
 
     fn begin(
@@ -218,9 +218,9 @@ mod tests {
         assert_eq!(
             begin(&mut attempts, "ada", Some("cookie"), 0),
             Attempt::Wait { seconds: 15 },
-            "it cannot guess either"
+            "a known browser is limited too"
         );
-        // It is only known for one account.
+        // The browser is known for one account only.
         while begin(&mut attempts, "bob", None, 0) == Attempt::Allowed {}
         assert_eq!(
             begin(&mut attempts, "bob", Some("cookie"), 0),

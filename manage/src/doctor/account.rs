@@ -1,4 +1,4 @@
-//! Whether one account can receive an email now.
+//! The check whether one account can receive an email now.
 
 use anyhow::Result;
 use aws::tables::User;
@@ -14,15 +14,19 @@ pub(super) async fn check(
     env: &Environment<'_>,
     address: &EmailAddress,
 ) -> Finding {
-    let what = format!("account {}", address.as_str());
+    let subject = format!("account {}", address.as_str());
     match look_up(workspace, env, address).await {
-        Err(error) => Finding::problem(what, format!("{error:#}"), "fix this first"),
+        Err(error) => Finding::problem(
+            subject,
+            format!("{error:#}"),
+            "resolve this error, then run `doctor` again",
+        ),
         Ok((None, _)) => Finding::problem(
-            what,
+            subject,
             "does not exist, so no email is sent",
             "look for another spelling with `users list`, or add it with `users add`",
         ),
-        Ok((Some(user), budget)) => check_user(what, &user, budget, now()),
+        Ok((Some(user), budget)) => check_user(subject, &user, budget, now()),
     }
 }
 
@@ -35,17 +39,17 @@ async fn look_up(
     Ok((workspace.users().await?.get(address).await?, budget))
 }
 
-fn check_user(what: String, user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Finding {
+fn check_user(subject: String, user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Finding {
     if !user.is_active {
         return Finding::problem(
-            what,
+            subject,
             "is not active, so no link is sent",
             "activate it in the admin panel",
         );
     }
     if let Some(suppression) = user.suppression() {
         return Finding::problem(
-            what,
+            subject,
             format!("is suppressed: {}", suppression.cause.describe()),
             format!(
                 "once the mailbox accepts email again: `users clear-suppression {}`",
@@ -56,13 +60,13 @@ fn check_user(what: String, user: &User, budget: EmailBudget, now: DateTime<Utc>
     let sent = user.recovery.counted_emails(now).count();
     if sent >= budget.per_hour {
         return Finding::problem(
-            what,
+            subject,
             format!("has received all {sent} links allowed in an hour"),
             "wait, or raise ACCOUNT_LIMIT_PER_HOUR",
         );
     }
     Finding::ok(
-        what,
+        subject,
         format!(
             "is active, and may receive {} links within the hour",
             budget.per_hour - sent

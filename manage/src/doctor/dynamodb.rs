@@ -1,4 +1,4 @@
-//! Whether the three tables are what the functions expect, and what the operator may do.
+//! Checks of the three tables, and of the operator's permissions.
 
 use anyhow::Result;
 use aws::AwsError;
@@ -31,43 +31,43 @@ pub(super) async fn check_tables(workspace: &Workspace) -> Vec<Finding> {
 }
 
 async fn check_table(workspace: &Workspace, schema: &TableSchema<'_>) -> Vec<Finding> {
-    let what = format!("table {}", schema.table);
+    let subject = format!("table {}", schema.table);
     let table = match schema::describe(&workspace.connection.client, schema.table).await {
         Err(error) => {
-            let advice = "check that DynamoDB is reachable, and give your credentials \
+            let advice = "check that DynamoDB is reachable, and grant your credentials \
                           dynamodb:DescribeTable";
-            return vec![Finding::problem(what, format!("{error:#}"), advice)];
+            return vec![Finding::problem(subject, format!("{error:#}"), advice)];
         }
         Ok(None) => {
             let advice = "create it with `migrate`, or choose another one";
-            return vec![Finding::problem(what, "does not exist", advice)];
+            return vec![Finding::problem(subject, "does not exist", advice)];
         }
         Ok(Some(table)) => table,
     };
-    let mut findings = vec![check_key(&what, schema, &table)];
+    let mut findings = vec![check_key(&subject, schema, &table)];
     if schema.has_ttl {
-        findings.push(check_ttl(workspace, &what, schema.table).await);
+        findings.push(check_ttl(workspace, &subject, schema.table).await);
     }
     if schema.has_stream {
-        findings.push(check_stream(&what, &table));
+        findings.push(check_stream(&subject, &table));
     }
     if workspace.connection.is_aws && schema.users.is_some() {
-        findings.push(check_deletion_protection(&what, schema.table, &table));
-        findings.push(check_backups(workspace, &what, schema.table).await);
+        findings.push(check_deletion_protection(&subject, schema.table, &table));
+        findings.push(check_backups(workspace, &subject, schema.table).await);
     }
-    findings.push(check_permissions(workspace, &what, schema.table, &table).await);
+    findings.push(check_permissions(workspace, &subject, schema.table, &table).await);
     findings
 }
 
-fn check_key(what: &str, schema: &TableSchema<'_>, table: &TableDescription) -> Finding {
+fn check_key(subject: &str, schema: &TableSchema<'_>, table: &TableDescription) -> Finding {
     if let Err(error) = schema::check_key(schema, table) {
         let advice = "choose another table or its index, or delete it and create it with `migrate`";
-        return Finding::problem(what, error.to_string(), advice);
+        return Finding::problem(subject, error.to_string(), advice);
     }
     match table.table_status() {
-        None | Some(TableStatus::Active) => Finding::ok(what, "exists, with the right key"),
+        None | Some(TableStatus::Active) => Finding::ok(subject, "exists and has the right key"),
         Some(status) => Finding::problem(
-            what,
+            subject,
             format!("is {status}"),
             "wait until it is ACTIVE, then check again",
         ),
@@ -75,12 +75,12 @@ fn check_key(what: &str, schema: &TableSchema<'_>, table: &TableDescription) -> 
 }
 
 async fn check_ttl(workspace: &Workspace, table: &str, name: &str) -> Finding {
-    let what = format!("{table}, TTL");
+    let subject = format!("{table}, TTL");
     let client = &workspace.connection.client;
     let response = client.describe_time_to_live().table_name(name).send().await;
     let ttl = match response {
         Ok(response) => response.time_to_live_description,
-        Err(error) => return call_failed(&what, "DescribeTimeToLive", &error),
+        Err(error) => return call_failed(&subject, "DescribeTimeToLive", &error),
     };
     let (status, attribute) = ttl.map_or((None, None), |ttl| {
         (ttl.time_to_live_status, ttl.attribute_name)
@@ -91,13 +91,13 @@ async fn check_ttl(workspace: &Workspace, table: &str, name: &str) -> Finding {
     );
     let detail = match attribute.filter(|_| is_on) {
         Some(attribute) if attribute == TTL_ATTRIBUTE => {
-            return Finding::ok(what, "removes expired rows");
+            return Finding::ok(subject, "removes expired rows");
         }
         Some(other) => format!("uses the attribute {other}: rows with addresses stay forever"),
         None => "is off: rows with addresses stay forever".to_owned(),
     };
     Finding::problem(
-        what,
+        subject,
         detail,
         format!(
             "`aws dynamodb update-time-to-live --table-name {name} --time-to-live-specification \
@@ -107,70 +107,70 @@ async fn check_ttl(workspace: &Workspace, table: &str, name: &str) -> Finding {
 }
 
 fn check_stream(table: &str, description: &TableDescription) -> Finding {
-    let what = format!("{table}, stream");
+    let subject = format!("{table}, stream");
     let view = description
         .stream_specification()
         .filter(|stream| stream.stream_enabled())
         .and_then(|stream| stream.stream_view_type());
     let detail = match view {
         Some(StreamViewType::NewImage | StreamViewType::NewAndOldImages) => {
-            return Finding::ok(what, "feeds the mailer");
+            return Finding::ok(subject, "feeds the mailer");
         }
         Some(other) => format!("has the view {other}, which lacks the addresses"),
         None => "is off, so no email is ever sent".to_owned(),
     };
     let advice = "the stream must have the view NEW_IMAGE; deploy the stack again, or create the \
                   table with `migrate`";
-    Finding::problem(what, detail, advice)
+    Finding::problem(subject, detail, advice)
 }
 
 fn check_deletion_protection(table: &str, name: &str, description: &TableDescription) -> Finding {
-    let what = format!("{table}, deletion protection");
+    let subject = format!("{table}, deletion protection");
     if description.deletion_protection_enabled() == Some(true) {
-        return Finding::ok(what, "is on");
+        return Finding::ok(subject, "is on");
     }
     let advice =
         format!("`aws dynamodb update-table --table-name {name} --deletion-protection-enabled`");
-    Finding::advice(what, "is off", advice)
+    Finding::advice(subject, "is off", advice)
 }
 
 async fn check_backups(workspace: &Workspace, table: &str, name: &str) -> Finding {
-    let what = format!("{table}, point-in-time recovery");
+    let subject = format!("{table}, point-in-time recovery");
     let request = workspace.connection.client.describe_continuous_backups();
     let response = request.table_name(name).send().await;
     let status = match &response {
-        Err(error) => return call_failed(&what, "DescribeContinuousBackups", error),
+        Err(error) => return call_failed(&subject, "DescribeContinuousBackups", error),
         Ok(response) => response
             .continuous_backups_description()
             .and_then(|backups| backups.point_in_time_recovery_description())
             .and_then(|recovery| recovery.point_in_time_recovery_status()),
     };
     if status == Some(&PointInTimeRecoveryStatus::Enabled) {
-        return Finding::ok(what, "is on");
+        return Finding::ok(subject, "is on");
     }
     let advice = format!(
         "`aws dynamodb update-continuous-backups --table-name {name} \
          --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true`"
     );
-    Finding::advice(what, "is off", advice)
+    Finding::advice(subject, "is off", advice)
 }
 
-/// Checks whether the operator's credentials allow reads and writes. The functions have their own.
+/// Returns whether the operator's credentials allow reads and writes. The functions have their own.
 async fn check_permissions(
     workspace: &Workspace,
     table: &str,
     name: &str,
     description: &TableDescription,
 ) -> Finding {
-    let what = format!("{table}, your permissions");
+    let subject = format!("{table}, your permissions");
     let read = try_read(workspace, name).await;
     let written = try_write(workspace, name, description).await;
     match read.and(written) {
-        Ok(()) => Finding::ok(what, "allow reads and writes"),
+        Ok(()) => Finding::ok(subject, "allow reads and writes"),
         Err(error) => Finding::problem(
-            what,
+            subject,
             error.to_string(),
-            "give your credentials dynamodb:Scan, GetItem, PutItem and UpdateItem on the table",
+            "grant your credentials dynamodb:Scan, GetItem, PutItem and UpdateItem on the table",
         ),
     }
 }
@@ -220,14 +220,14 @@ fn unused_key(key: &str, table: &TableDescription) -> AttributeValue {
     }
 }
 
-fn call_failed<E>(what: &str, operation: &'static str, error: &SdkError<E>) -> Finding
+fn call_failed<E>(subject: &str, operation: &'static str, error: &SdkError<E>) -> Finding
 where
     E: ProvideErrorMetadata + RequestId + std::error::Error + 'static,
 {
     let error = AwsError::new(operation, error);
     Finding::problem(
-        what,
+        subject,
         format!("cannot be checked: {error}"),
-        format!("give your credentials dynamodb:{operation}"),
+        format!("grant your credentials dynamodb:{operation}"),
     )
 }

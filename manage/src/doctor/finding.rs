@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// How well something is.
+/// The state of the checked subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
     Ok,
@@ -24,44 +24,44 @@ impl Health {
 
 /// The result of one check.
 pub(super) struct Finding {
-    /// What was checked.
-    pub(super) what: String,
+    /// The thing that was checked.
+    pub(super) subject: String,
     pub(super) health: Health,
-    /// Its condition.
+    /// Its condition, which completes the sentence that `subject` starts.
     pub(super) detail: String,
-    /// What to do about it; empty if nothing.
+    /// Advice on how to improve it; empty if there is none.
     pub(super) advice: String,
 }
 
 impl Finding {
-    pub(super) fn ok(what: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(what, Health::Ok, detail, "")
+    pub(super) fn ok(subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(subject, Health::Ok, detail, "")
     }
 
     pub(super) fn advice(
-        what: impl Into<String>,
+        subject: impl Into<String>,
         detail: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(what, Health::Advice, detail, advice)
+        Self::new(subject, Health::Advice, detail, advice)
     }
 
     pub(super) fn problem(
-        what: impl Into<String>,
+        subject: impl Into<String>,
         detail: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(what, Health::Problem, detail, advice)
+        Self::new(subject, Health::Problem, detail, advice)
     }
 
     fn new(
-        what: impl Into<String>,
+        subject: impl Into<String>,
         health: Health,
         detail: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
         Self {
-            what: what.into(),
+            subject: subject.into(),
             health,
             detail: detail.into(),
             advice: advice.into(),
@@ -70,7 +70,7 @@ impl Finding {
 
     pub(super) fn to_json(&self) -> Value {
         json!({
-            "what": self.what,
+            "what": self.subject,
             "state": self.health.as_str(),
             "detail": self.detail,
             "advice": self.advice,

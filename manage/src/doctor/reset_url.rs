@@ -1,4 +1,4 @@
-//! Whether `RESET_URL`, which emailed links open, serves a page.
+//! The check of `RESET_URL`, the page that emailed links open.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use super::finding::Finding;
 /// Timeout of the page, in seconds.
 const TIMEOUT_SECONDS: u64 = 5;
 
-/// Checks whether `url` serves a page.
+/// Returns whether `url` serves a page.
 pub(super) async fn check(url: &Url, is_aws: bool) -> Finding {
-    let what = format!("RESET_URL {url}");
+    let subject = format!("RESET_URL {url}");
     if is_aws && is_local(url) {
         return Finding::problem(
-            what,
+            subject,
             "points recipients to their own machine",
             "set it to the https:// address of the page",
         );
@@ -31,14 +31,14 @@ pub(super) async fn check(url: &Url, is_aws: bool) -> Finding {
     match timeout(Duration::from_secs(TIMEOUT_SECONDS), get(url)).await {
         Err(_) => {
             let detail = format!("does not respond within {TIMEOUT_SECONDS} seconds");
-            Finding::problem(what, detail, advice)
+            Finding::problem(subject, detail, advice)
         }
-        Ok(Err(error)) => Finding::problem(what, format!("does not respond: {error:#}"), advice),
+        Ok(Err(error)) => Finding::problem(subject, format!("does not respond: {error:#}"), advice),
         Ok(Ok(status)) if status.is_success() || status.is_redirection() => {
-            Finding::ok(what, format!("returns {}", status.as_u16()))
+            Finding::ok(subject, format!("returns {}", status.as_u16()))
         }
         Ok(Ok(status)) => Finding::problem(
-            what,
+            subject,
             format!("returns {} instead of a page", status.as_u16()),
             advice,
         ),

@@ -1,4 +1,4 @@
-//! Whether SES sends the mailer's emails.
+//! Checks of SES: the account, the sender and the suppression list.
 
 use aws::AwsError;
 use aws_sdk_sesv2::{
@@ -38,56 +38,56 @@ pub(super) async fn check_account(ses: &Client) -> Vec<Finding> {
 }
 
 fn check_sending(account: &GetAccountOutput) -> Finding {
-    let what = "SES account";
+    let subject = "SES account";
     let status = account.enforcement_status().unwrap_or("HEALTHY");
     if !account.sending_enabled() || status == "SHUTDOWN" {
         return Finding::problem(
-            what,
+            subject,
             format!("may not send: its status is {status}"),
-            "read what AWS wrote to the account's owner, or resume sending in SES; pending emails \
-             are sent after that",
+            "read the email that AWS sent to the account's owner, or resume sending in SES; pending \
+             emails are sent after that",
         );
     }
     if status != "HEALTHY" {
         return Finding::advice(
-            what,
+            subject,
             format!("may send, but its status is {status}"),
-            "too many emails bounce or are reported as spam; read what AWS wrote to the account's \
-             owner",
+            "too many emails bounce or are reported as spam; read the email that AWS \
+             sent to the account's owner",
         );
     }
-    Finding::ok(what, "may send")
+    Finding::ok(subject, "may send")
 }
 
 fn check_sandbox(account: &GetAccountOutput) -> Finding {
-    let what = "SES sandbox";
+    let subject = "SES sandbox";
     if account.production_access_enabled() {
-        return Finding::ok(what, "the account has left it");
+        return Finding::ok(subject, "the account has production access");
     }
     Finding::problem(
-        what,
-        "the account is in it: email only reaches verified addresses",
+        subject,
+        "the account is in the sandbox: email only reaches verified addresses",
         "request production access in the SES console, in this region",
     )
 }
 
 fn check_quota(quota: &SendQuota) -> Finding {
-    let what = "SES quota";
+    let subject = "SES quota";
     let (max, sent) = (quota.max24_hour_send(), quota.sent_last24_hours());
     // SES returns -1 for no limit.
     if max < 0.0 {
-        return Finding::ok(what, format!("{sent:.0} emails in 24 hours, no limit"));
+        return Finding::ok(subject, format!("{sent:.0} emails in 24 hours, no limit"));
     }
     let rate = quota.max_send_rate();
     let detail = format!("{sent:.0} of {max:.0} emails in 24 hours, at most {rate:.0} a second");
     let advice = "request an increase in the Service Quotas console; emails over the quota wait \
                   for up to six hours";
     if sent >= max {
-        Finding::problem(what, detail, advice)
+        Finding::problem(subject, detail, advice)
     } else if sent >= max * HIGH_USE {
-        Finding::advice(what, detail, advice)
+        Finding::advice(subject, detail, advice)
     } else {
-        Finding::ok(what, detail)
+        Finding::ok(subject, detail)
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn check_sender(
 
 /// Looks for a verified identity: the one named `identity`, the address, or its domain.
 async fn check_identity(ses: &Client, from: &str, identity: Option<String>) -> Finding {
-    let what = format!("SES identity of MAIL_FROM {from}");
+    let subject = format!("SES identity of MAIL_FROM {from}");
     let address = from
         .rsplit_once('<')
         .map_or(from, |(_, rest)| rest.trim_end_matches('>'));
@@ -117,21 +117,21 @@ async fn check_identity(ses: &Client, from: &str, identity: Option<String>) -> F
     for name in candidates.chain(domain) {
         match ses.get_email_identity().email_identity(name).send().await {
             Ok(identity) if identity.verified_for_sending_status() => {
-                return Finding::ok(what, format!("{name} is verified"));
+                return Finding::ok(subject, format!("{name} is verified"));
             }
             Ok(_) => pending = Some(name),
             Err(error) if error.code() == Some("NotFoundException") => {}
-            Err(error) => return call_failed(&what, "GetEmailIdentity", &error),
+            Err(error) => return call_failed(&subject, "GetEmailIdentity", &error),
         }
     }
     match pending {
         Some(name) => Finding::problem(
-            what,
+            subject,
             format!("{name} is not verified yet"),
             "add the DNS records that SES asks for, or follow the link in SES's email",
         ),
         None => Finding::problem(
-            what,
+            subject,
             "SES knows neither the address nor its domain in this region",
             "create and verify an identity in SES, or set MAIL_FROM to an address of a verified \
              one",
@@ -140,36 +140,38 @@ async fn check_identity(ses: &Client, from: &str, identity: Option<String>) -> F
 }
 
 async fn check_configuration_set(ses: &Client, name: &str) -> Finding {
-    let what = format!("SES configuration set {name}");
+    let subject = format!("SES configuration set {name}");
     let request = ses.get_configuration_set().configuration_set_name(name);
     match request.send().await {
-        Ok(_) => Finding::ok(what, "exists"),
+        Ok(_) => Finding::ok(subject, "exists"),
         Err(error) if error.code() == Some("NotFoundException") => Finding::problem(
-            what,
+            subject,
             "does not exist, so SES refuses every email",
             "create it, or unset SES_CONFIGURATION_SET",
         ),
-        Err(error) => call_failed(&what, "GetConfigurationSet", &error),
+        Err(error) => call_failed(&subject, "GetConfigurationSet", &error),
     }
 }
 
 /// Checks SES's suppression list of the account.
 pub(super) async fn check_suppression(ses: &Client, address: &EmailAddress) -> Finding {
     let address = address.as_str();
-    let what = format!("SES suppression list, {address}");
+    let subject = format!("SES suppression list, {address}");
     let request = ses.get_suppressed_destination().email_address(address);
     match request.send().await {
         Err(error) if error.code() == Some("NotFoundException") => {
-            Finding::ok(what, "is not on it")
+            Finding::ok(subject, "does not list it")
         }
-        Err(error) => call_failed(&what, "GetSuppressedDestination", &error),
+        Err(error) => call_failed(&subject, "GetSuppressedDestination", &error),
         Ok(response) => {
             let reason = response
                 .suppressed_destination()
-                .map_or("no reason given", |found| found.reason().as_str());
+                .map_or("no reason given", |destination| {
+                    destination.reason().as_str()
+                });
             Finding::problem(
-                what,
-                format!("is on it ({reason}): SES sends it nothing"),
+                subject,
+                format!("lists it ({reason}), so SES sends it nothing"),
                 format!(
                     "once the mailbox accepts email again: `aws sesv2 \
                      delete-suppressed-destination --email-address {address}`"
@@ -179,16 +181,16 @@ pub(super) async fn check_suppression(ses: &Client, address: &EmailAddress) -> F
     }
 }
 
-fn call_failed<E>(what: &str, operation: &'static str, error: &SdkError<E>) -> Finding
+fn call_failed<E>(subject: &str, operation: &'static str, error: &SdkError<E>) -> Finding
 where
     E: ProvideErrorMetadata + RequestId + std::error::Error + 'static,
 {
     let advice = match error.code() {
-        Some("AccessDeniedException") => format!("give your credentials ses:{operation}"),
-        _ => "check that SES is reachable: on a laptop it is part of `cargo run`; elsewhere, \
-              AWS_REGION and AWS_ENDPOINT_URL_SESV2 locate it"
+        Some("AccessDeniedException") => format!("grant your credentials ses:{operation}"),
+        _ => "check that SES is reachable: on a laptop, `cargo run` serves it; elsewhere, \
+              AWS_REGION and AWS_ENDPOINT_URL_SESV2 select it"
             .to_owned(),
     };
     let error = AwsError::new(operation, error);
-    Finding::problem(what, format!("cannot be checked: {error}"), advice)
+    Finding::problem(subject, format!("cannot be checked: {error}"), advice)
 }

@@ -1,4 +1,4 @@
-//! `users export`: writes the users in a form that `users import` reads.
+//! `users export`: writes the users in a format that `users import` reads.
 
 use std::io::{self, BufWriter, Write};
 

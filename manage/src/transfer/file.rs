@@ -1,7 +1,7 @@
 //! Reading a file of users, one object at a time.
 //!
-//! Its first character tells the format. Errors of the file as a whole are found before anything
-//! is written.
+//! The first character determines the format. An error that concerns the whole file is reported
+//! before anything is written.
 
 use std::{
     cell::Cell,
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, value::RawValue};
 /// A JSON object, or a CSV record as one.
 pub(super) type Object = Map<String, Value>;
 
-/// Limit of a line's length, so that memory use does not depend on the file.
+/// Maximum length of a line, which bounds the use of memory.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -30,12 +30,12 @@ pub(super) enum FileFormat {
     Jsonl,
     /// A JSON array of objects
     Json,
-    /// Commas, quotes, and a header with the names of the fields
+    /// Comma-separated values, with the names of the fields in the first line
     Csv,
 }
 
-/// Returns the format of `path`: `format`, or else what its first character tells. It is an error
-/// if the file cannot be read as a whole. `address_names` are the possible names of a CSV file's
+/// Returns the format of `path`: `format`, or the one that its first character indicates. Fails if
+/// the file as a whole cannot be read. `address_names` are the possible names of a CSV file's
 /// address column.
 pub(super) fn check(
     path: &Path,
@@ -76,7 +76,7 @@ fn check_csv_header(path: &Path, input: impl Read, address_names: &[String]) -> 
         return Ok(());
     }
     let reason = format!(
-        "its first line has no column {}; name the column of the address with --field email=COLUMN",
+        "the first line has no column {}; name the address column with --field email=COLUMN",
         address_names.join(" or ")
     );
     refuse(path, reason)
@@ -187,7 +187,7 @@ fn read_csv(
 }
 
 /// Counts the lines read through it. The parser reads one byte at a time and none in advance, so
-/// the count tells the position of the parser.
+/// the count is the position of the parser.
 struct LineCounter<'a, R> {
     input: R,
     line: &'a Cell<u64>,
@@ -248,6 +248,6 @@ fn read_array(
     };
     let input = LineCounter { input, line: &line };
     let read = serde_json::Deserializer::from_reader(input).deserialize_seq(visitor);
-    // `each` knows why it stopped; the error is only how a visitor stops.
+    // A visitor can stop only with an error, so it is no failure if `each` stopped.
     if is_stopped { Ok(()) } else { Ok(read?) }
 }

@@ -24,13 +24,13 @@ use crate::{
     workspace::{DatabaseArgs, Workspace},
 };
 
-/// Rows that may wait between the file and the table.
+/// Maximum number of rows that are read ahead of the table.
 const QUEUED_ROWS: usize = 4 * writer::BATCH_SIZE;
 
 /// Options of `users import`.
 #[derive(Args)]
 pub struct ImportArgs {
-    /// Users as JSON lines, CSV with a header, a JSON array, or Django's `dumpdata`
+    /// File of users: JSON lines, CSV with a header, a JSON array, or Django's `dumpdata`
     file: PathBuf,
     /// Format of the file [default: detected from its first character]
     #[arg(long, value_enum)]
@@ -89,9 +89,8 @@ async fn prepare_table(workspace: &Workspace) -> Result<()> {
         .map(drop)
 }
 
-/// Copies the rows of the file to the table. A separate thread reads, so that the next rows are
-/// ready when the table has stored the previous ones. Few rows are in memory at a time, whatever
-/// the size of the file.
+/// Copies the rows of the file to the table. A separate thread reads ahead while the table stores
+/// the previous rows. Memory use does not depend on the size of the file.
 async fn copy(
     file: &Path,
     format: FileFormat,
@@ -115,16 +114,16 @@ async fn copy(
     let read = reading
         .await?
         .with_context(|| format!("reading {}", file.display()));
-    let (counts, refused) = writer.finish()?;
     let ImportCounts {
         added,
         changed,
         unchanged,
-    } = counts;
+        refused,
+    } = writer.finish()?;
     println!("added {added}, changed {changed}, unchanged {unchanged}, refused {refused}");
     written.and(read).context(
-        "the import is incomplete; run the same command again to continue, it skips the users \
-         that are stored",
+        "the import is incomplete; run the same command again to continue; it skips users that are \
+         already stored",
     )?;
     Ok(ExitStatus::done_if(refused == 0))
 }

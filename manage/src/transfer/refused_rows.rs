@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::json;
 
-/// The refused rows, as JSON lines. Only the file's owner may read them, since their reasons may
-/// be read together with the imported file.
+/// The refused rows, as JSON lines. Only the file's owner may read it, because its line numbers
+/// point to users in the imported file.
 pub(super) struct RefusedRows {
     path: PathBuf,
     file: BufWriter<File>,
@@ -48,14 +48,14 @@ impl RefusedRows {
         writeln!(self.file, "{row}").with_context(|| format!("writing {}", self.path.display()))
     }
 
-    /// Prints where the file is, or removes it if it is empty. Returns the number of rows.
+    /// Prints the path of the file, or removes it if it is empty. Returns the number of rows.
     pub(super) fn finish(mut self) -> Result<u64> {
         self.file.flush()?;
         if self.count == 0 {
             std::fs::remove_file(&self.path)?;
         } else {
             eprintln!(
-                "the refused rows and the reasons are in {}",
+                "the refused rows and their reasons are in {}",
                 self.path.display()
             );
         }

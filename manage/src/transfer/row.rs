@@ -1,6 +1,7 @@
-//! A row of a file as a user, in the attributes of the users table.
+//! Conversion of a file's rows to users, in the attributes of the users table.
 //!
-//! Fields are known by their names here and in Django's `auth_user`. Unknown fields are ignored.
+//! Fields may have the names of the attributes or those of Django's `auth_user`. Unknown fields are
+//! ignored.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,7 +17,7 @@ use super::{
     value::{FieldKind, MAX_TEXT_BYTES, parse},
 };
 
-/// Models to list if a dump has no rows of the model that was asked for.
+/// Maximum number of models to list if a dump has no rows of the requested model.
 const MAX_LISTED_MODELS: usize = 10;
 
 /// The fields of a user, and the names that a file may use for each.
@@ -52,14 +53,16 @@ pub(super) struct ImportRow {
     pub(super) email: EmailAddress,
     pub(super) key: Item,
     /// The attributes that the file has, without the key.
-    pub(super) given: Item,
+    pub(super) attributes: Item,
 }
 
 impl ImportRow {
     /// Returns the names of the attributes whose values differ from `stored`, sorted.
     pub(super) fn differences(&self, stored: &Item) -> Vec<&str> {
-        let given = self.given.iter();
-        let differing = given.filter(|(name, value)| stored.get(*name) != Some(*value));
+        let differing = self
+            .attributes
+            .iter()
+            .filter(|(name, value)| stored.get(*name) != Some(*value));
         let mut names: Vec<&str> = differing.map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
@@ -74,7 +77,7 @@ pub(super) struct NumberedRow {
 
 /// Parses `--field OURS=THEIRS`.
 pub(super) fn parse_mapping(text: &str) -> Result<(String, String), String> {
-    let (ours, theirs) = text.split_once('=').ok_or("it must be OURS=THEIRS")?;
+    let (ours, theirs) = text.split_once('=').ok_or("expected OURS=THEIRS")?;
     let known = FIELDS.map(|(name, ..)| name);
     if known.contains(&ours) && !theirs.is_empty() {
         return Ok((ours.to_owned(), theirs.to_owned()));
@@ -82,8 +85,8 @@ pub(super) fn parse_mapping(text: &str) -> Result<(String, String), String> {
     Err(format!("OURS must be one of {}", known.join(", ")))
 }
 
-/// Returns the names that the file may use for the field `ours`: those of `mappings`, or else the
-/// usual ones.
+/// Returns the names that the file may use for the field `ours`: those of `mappings`, or the
+/// default ones.
 pub(super) fn names(mappings: &[(String, String)], ours: &str) -> Vec<String> {
     let mapped = mappings.iter().filter(|(name, _)| name == ours);
     let mapped: Vec<String> = mapped.map(|(_, theirs)| theirs.clone()).collect();
@@ -147,13 +150,13 @@ impl RowReader {
             return Ok(None);
         };
         self.users += 1;
-        let (mut given, mut email) = (Item::new(), None);
+        let (mut attributes, mut email) = (Item::new(), None);
         for field in &self.fields {
             let mut names = field.names.iter();
             let value = names.find_map(|name| Some((name, present(&object, name)?)));
             let parsed = match value {
                 Some((name, value)) => parse(field.kind, value, self.now)
-                    .map_err(|wanted| format!("{name} must be {wanted}"))?,
+                    .map_err(|expected| format!("{name} must be {expected}"))?,
                 None if field.attribute == "name" => full_name(&object),
                 None => None,
             };
@@ -161,29 +164,33 @@ impl RowReader {
             if field.kind == FieldKind::Address {
                 email = Some(parsed);
             } else {
-                given.insert(field.attribute.clone(), parsed);
+                attributes.insert(field.attribute.clone(), parsed);
             }
         }
-        self.build(email, given).map(Some)
+        self.build(email, attributes).map(Some)
     }
 
     /// Builds the row. The address is stored twice: in canonical form as the key, and as typed.
-    fn build(&self, email: Option<AttributeValue>, mut given: Item) -> Result<ImportRow, String> {
+    fn build(
+        &self,
+        email: Option<AttributeValue>,
+        mut attributes: Item,
+    ) -> Result<ImportRow, String> {
         let Some(AttributeValue::S(typed)) = email else {
             return Err("has no address".to_owned());
         };
         let email = EmailAddress::parse(&typed).map_err(|_| "has no valid address".to_owned())?;
         let key = AttributeValue::S(email.as_str().to_owned());
         if self.email_attribute != "mail_to" {
-            given
+            attributes
                 .entry("mail_to".to_owned())
                 .or_insert(AttributeValue::S(typed));
         }
-        given.remove(&self.email_attribute);
+        attributes.remove(&self.email_attribute);
         Ok(ImportRow {
             email,
             key: [(self.email_attribute.clone(), key)].into(),
-            given,
+            attributes,
         })
     }
 
@@ -214,7 +221,7 @@ impl RowReader {
         if self.users == 0 && !self.other_models.is_empty() {
             let models: Vec<String> = self.other_models.into_iter().collect();
             bail!(
-                "the file has no row of the model {}, but of {}; choose the model of the users \
+                "the file has no row of the model {}, only of {}; choose the model of the users \
                  with --model",
                 self.model,
                 models.join(", ")
@@ -279,7 +286,7 @@ mod tests {
         fn text_is_imported_unchanged(text in "[^\\s\\x00](.{0,40}[^\\s\\x00])?") {
             let row = read(json!({ "email": "ada@example.com", "name": text }));
             let row = row.expect("valid").expect("a user");
-            prop_assert_eq!(&row.given["name"], &AttributeValue::S(text));
+            prop_assert_eq!(&row.attributes["name"], &AttributeValue::S(text));
         }
     }
 }

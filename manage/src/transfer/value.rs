@@ -1,17 +1,17 @@
-//! The value of one field of a row, as an attribute of the users table.
+//! Conversion of one field of a row to an attribute of the users table.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use rules::address::EmailAddress;
 use serde_json::Value;
 
-/// Limit of a text, so that a hundred rows fit into one transaction of 4 MB.
+/// Maximum length of a text: a hundred rows must fit into one transaction of 4 MB.
 pub(super) const MAX_TEXT_BYTES: usize = 2048;
 
 /// Prefixes of the names of Django's hash algorithms.
 const DJANGO_ALGORITHMS: [&str; 6] = ["argon2", "bcrypt", "md5", "pbkdf2", "scrypt", "sha1"];
 
-/// What a field contains.
+/// The type of a field's content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum FieldKind {
     Address,
@@ -23,7 +23,7 @@ pub(super) enum FieldKind {
     Flag,
 }
 
-/// Parses `value`. Returns `None` for Django's mark of an unusable password. The error says what
+/// Parses `value`. Returns `None` for Django's marker of an unusable password. The error says what
 /// the field must be; it never quotes the value, which may be a password.
 pub(super) fn parse(
     kind: FieldKind,
@@ -64,9 +64,9 @@ fn text(value: &Value) -> Result<String, &'static str> {
 /// Parses a hash in the form `$algorithm$…` (PHC and crypt) or `algorithm$…$…` (Django). Anything
 /// else may be a password in clear, which must not be stored.
 fn hash(value: &Value) -> Result<String, &'static str> {
-    let wanted = "a hash such as $argon2id$… or pbkdf2_sha256$…, never a password";
-    let hash = text(value).map_err(|_| wanted)?;
-    let (algorithm, rest) = hash.split_once('$').ok_or(wanted)?;
+    let expected = "a hash such as $argon2id$… or pbkdf2_sha256$…, never a password";
+    let hash = text(value).map_err(|_| expected)?;
+    let (algorithm, rest) = hash.split_once('$').ok_or(expected)?;
     let is_name = |name: &str| {
         !name.is_empty()
             && name
@@ -82,7 +82,7 @@ fn hash(value: &Value) -> Result<String, &'static str> {
             .any(|known| algorithm.starts_with(known))
             && rest.contains('$')
     };
-    if is_hash { Ok(hash) } else { Err(wanted) }
+    if is_hash { Ok(hash) } else { Err(expected) }
 }
 
 fn integer(value: &Value) -> Option<i64> {
@@ -108,13 +108,13 @@ fn flag(value: &Value) -> Option<bool> {
 /// Parses epoch milliseconds or ISO 8601, by default in UTC, into epoch milliseconds. A
 /// `password_changed_at` in the future would invalidate every link.
 fn time(value: &Value, now: DateTime<Utc>) -> Result<i64, &'static str> {
-    let wanted = "a time in ISO 8601, or in milliseconds since 1970";
+    let expected = "a time in ISO 8601, or in milliseconds since 1970";
     let parsed = match (integer(value), value) {
         (Some(millis), _) => DateTime::from_timestamp_millis(millis),
         (None, Value::String(text)) => iso_8601(text.trim()),
         _ => None,
     };
-    let at = parsed.ok_or(wanted)?;
+    let at = parsed.ok_or(expected)?;
     if at > now + TimeDelta::days(1) {
         return Err("a time in the past, in ISO 8601 or in milliseconds since 1970");
     }

@@ -24,20 +24,21 @@ use super::{
 
 /// Rows in a transaction, the most that DynamoDB allows.
 pub(super) const BATCH_SIZE: usize = 100;
-/// Attribute with the time of the import. It is the same for all rows of one import, which tells
+/// Attribute with the time of the import. It is the same for all rows of one import, which distinguishes
 /// a duplicate address in the file from an existing user.
 const IMPORTED_AT: &str = "imported_at";
-/// Attempts at a transaction that the table is too busy for.
+/// Maximum number of attempts at a transaction while the table is too busy.
 const MAX_ATTEMPTS: u32 = 8;
 /// Pause before the second attempt. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How many rows had which result.
+/// Number of rows by result.
 #[derive(Default)]
 pub(super) struct ImportCounts {
     pub(super) added: u64,
     pub(super) changed: u64,
     pub(super) unchanged: u64,
+    pub(super) refused: u64,
 }
 
 /// Writes rows into the users table.
@@ -89,13 +90,16 @@ impl ImportWriter {
         self.write_batch(batch).await
     }
 
-    /// Completes the file of the refused rows. Returns their number and the other counts.
-    pub(super) fn finish(self) -> Result<(ImportCounts, u64)> {
-        Ok((self.counts, self.refused.finish()?))
+    /// Completes the file of the refused rows and returns the counts.
+    pub(super) fn finish(self) -> Result<ImportCounts> {
+        Ok(ImportCounts {
+            refused: self.refused.finish()?,
+            ..self.counts
+        })
     }
 
-    /// Writes one batch. A row whose condition fails cancels the whole transaction, so it is taken
-    /// out before the next attempt.
+    /// Writes one batch. A row whose condition fails cancels the whole transaction, so it is removed
+    /// before the next attempt.
     async fn write_batch(&mut self, batch: Vec<ValidRow>) -> Result<()> {
         let mut batch = self.without_duplicates(batch)?;
         let mut attempts = 0;
@@ -120,7 +124,7 @@ impl ImportWriter {
         Ok(())
     }
 
-    /// Takes out the rows whose address occurs earlier in the batch.
+    /// Refuses and removes the rows whose address occurs earlier in the batch.
     fn without_duplicates(&mut self, batch: Vec<ValidRow>) -> Result<Vec<ValidRow>> {
         let (mut lines, mut kept) = (HashMap::new(), Vec::with_capacity(batch.len()));
         for valid in batch {
@@ -135,7 +139,7 @@ impl ImportWriter {
         Ok(kept)
     }
 
-    /// Takes out and handles the rows whose condition failed because their user exists.
+    /// Handles and removes the rows whose condition failed because their user exists.
     async fn without_existing(
         &mut self,
         batch: Vec<ValidRow>,
@@ -143,7 +147,10 @@ impl ImportWriter {
     ) -> Result<Vec<ValidRow>> {
         let mut kept = Vec::with_capacity(batch.len());
         for (index, valid) in batch.into_iter().enumerate() {
-            match reasons.get(index).filter(|reason| is_condition(reason)) {
+            match reasons
+                .get(index)
+                .filter(|reason| is_failed_condition(reason))
+            {
                 Some(reason) => self.handle_existing(&valid, reason.item()).await?,
                 None => kept.push(valid),
             }
@@ -166,7 +173,7 @@ impl ImportWriter {
     }
 
     fn put(&self, row: &ImportRow) -> Put {
-        let mut item = row.given.clone();
+        let mut item = row.attributes.clone();
         item.extend(row.key.clone());
         item.insert(IMPORTED_AT.to_owned(), self.imported_at.clone());
         let (key, _) = row.key.iter().next().expect("a key");
@@ -212,7 +219,7 @@ impl ImportWriter {
         let transaction = self.client.transact_write_items().transact_items(update);
         match transaction.send().await {
             Ok(_) => self.counts.changed += 1,
-            Err(error) if cancellation_reasons(&error).iter().any(is_condition) => {
+            Err(error) if cancellation_reasons(&error).iter().any(is_failed_condition) => {
                 let reason = "the user was deleted during the import; import the row again";
                 self.refused.add(valid.line, reason)?;
             }
@@ -225,9 +232,9 @@ impl ImportWriter {
     }
 
     fn update(&self, row: &ImportRow) -> Update {
-        let mut given: Vec<(&String, &AttributeValue)> = row.given.iter().collect();
+        let mut attributes: Vec<(&String, &AttributeValue)> = row.attributes.iter().collect();
         let imported_at = IMPORTED_AT.to_owned();
-        given.push((&imported_at, &self.imported_at));
+        attributes.push((&imported_at, &self.imported_at));
         let (key, _) = row.key.iter().next().expect("a key");
         let mut update = Update::builder()
             .table_name(&self.table)
@@ -235,7 +242,7 @@ impl ImportWriter {
             .condition_expression("attribute_exists(#key)")
             .expression_attribute_names("#key", key);
         let mut parts = Vec::new();
-        for (index, (name, value)) in given.into_iter().enumerate() {
+        for (index, (name, value)) in attributes.into_iter().enumerate() {
             parts.push(format!("#a{index} = :a{index}"));
             update = update
                 .expression_attribute_names(format!("#a{index}"), name)
@@ -257,12 +264,12 @@ fn cancellation_reasons(error: &SdkError<TransactWriteItemsError>) -> Vec<Cancel
     }
 }
 
-/// Checks whether the row's condition failed.
-fn is_condition(reason: &CancellationReason) -> bool {
+/// Returns whether the row's condition failed.
+fn is_failed_condition(reason: &CancellationReason) -> bool {
     reason.code() == Some("ConditionalCheckFailed")
 }
 
-/// Checks whether the table is too busy, or the row is being written by another process.
+/// Returns whether the table is too busy, or the row is being written by another process.
 fn is_transient(reason: &CancellationReason) -> bool {
     matches!(
         reason.code(),

@@ -7,7 +7,7 @@ use aws_types::SdkConfig;
 
 /// Messages per response, the most that SQS returns.
 const BATCH_SIZE: i32 = 10;
-/// How long a received message is hidden from other consumers.
+/// Time for which a received message is hidden from other consumers.
 const VISIBILITY_TIMEOUT_SECONDS: i32 = 300;
 
 /// The queue.

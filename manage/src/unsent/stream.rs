@@ -65,7 +65,7 @@ impl StreamRange {
             };
             let read: Vec<Value> = response.records().iter().map(lambda_record).collect();
             let is_past_end = |record: &Value| SequenceNumber::of(record) > end;
-            // An open shard has no end, and the records are adjacent.
+            // An open shard never ends. The records are adjacent, so an empty read comes after them.
             let is_complete = read.is_empty() || read.iter().any(is_past_end);
             records.extend(read.into_iter().filter(|record| !is_past_end(record)));
             if is_complete || records.last().map(SequenceNumber::of).as_ref() == Some(&end) {

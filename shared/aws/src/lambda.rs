@@ -1,4 +1,4 @@
-//! The start of a function.
+//! Start-up of a function.
 
 use std::{fmt::Display, future::Future, process::ExitCode};
 
@@ -32,15 +32,14 @@ where
             .enable_all()
             .build();
         let runtime =
-            runtime.map_err(|error| format!("the async runtime does not start: {error}"))?;
+            runtime.map_err(|error| format!("cannot start the async runtime: {error}"))?;
         // Clients must be created inside the runtime: they take their timers from it.
         let _guard = runtime.enter();
         let service = serve(&env).map_err(|error| error.to_string())?;
         for name in RUNTIME_VARIABLES {
-            let wanted =
-                "what Lambda sets; start the function under Lambda or `cargo lambda watch`";
-            let held = env.required(name, wanted, |_| Some(()));
-            held.map_err(|error| error.to_string())?;
+            let expected = "the value that Lambda sets; start the function under Lambda or `cargo lambda watch`";
+            env.required(name, expected, |_| Some(()))
+                .map_err(|error| error.to_string())?;
         }
         runtime.block_on(service).map_err(|error| error.to_string())
     };

@@ -1,5 +1,4 @@
-//! What the functions need of AWS: SDK configuration, the three tables, logs and metrics, and the
-//! start of a function.
+//! AWS for the functions: SDK configuration, the three tables, logs and metrics, and start-up.
 
 pub mod lambda;
 pub mod log;

@@ -1,7 +1,7 @@
 //! Logs: JSON lines on standard output.
 //!
-//! At any level, other crates' events are logged only from WARN on: the runtime and the SDK log
-//! whole payloads at their lower levels, and a payload may contain a password.
+//! Events of other crates are logged only at WARN and above, whatever the level: the runtime and
+//! the SDK log whole payloads at lower levels, and a payload may contain a password.
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
@@ -44,7 +44,7 @@ pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingErro
         .with_current_span(false)
         .with_span_list(false)
         .with_filter(events_up_to(level));
-    // Lambda's name of the function distinguishes two stacks in one account.
+    // Lambda's name for the function distinguishes two stacks in one account.
     let function = env
         .get("AWS_LAMBDA_FUNCTION_NAME")
         .unwrap_or_else(|| name.to_owned());
@@ -66,7 +66,7 @@ fn parse_level(text: &str) -> Option<Level> {
     }
 }
 
-/// Selects this workspace's events up to `level` and other crates' events from WARN on.
+/// Selects this workspace's events up to `level` and other crates' events at WARN and above.
 #[must_use]
 pub fn events_up_to(level: Level) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
     filter_fn(move |event| {

@@ -75,7 +75,7 @@ metrics! {
     TokensRejected = "tokens_rejected",
     /// Passwords that the policy refused.
     PasswordsRejected = "passwords_rejected",
-    /// Passwords accepted without an answer from the breach service.
+    /// Passwords accepted without a response from the breach service.
     BreachChecksFailed = "breach_checks_failed",
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct EmbeddedMetrics {
 }
 
 impl EmbeddedMetrics {
-    /// Creates the layer for the function that Lambda calls `function`.
+    /// Creates the layer for the Lambda function named `function`.
     pub(crate) fn new(function: &str) -> Self {
         Self {
             function: serde_json::Value::from(function).to_string(),

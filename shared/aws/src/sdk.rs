@@ -20,7 +20,7 @@ use rules::environment::{Environment, SettingError};
 
 /// Amazon Root CA 1 to 4 and Starfield Services Root CA G2, from
 /// <https://www.amazontrust.com/repository/>. A test fails if Mozilla no longer trusts one of them
-/// or if one expires within a year; download its successor from there.
+/// or if one expires within a year; then download its successor from there.
 const AWS_ROOTS: &[u8] = include_bytes!("../roots/aws.pem");
 
 /// Time limit of one operation with all its retries. `confirm` makes two and a hash, and still
@@ -41,7 +41,7 @@ pub fn config(env: &Environment<'_>) -> Result<SdkConfig, AwsConfigError> {
     let credential = |name| {
         env.required(
             name,
-            "a credential; Lambda sets it, and locally any word works",
+            "a credential; Lambda sets it, and any text works locally",
             text,
         )
     };
@@ -107,16 +107,14 @@ pub fn http_client(env: &Environment<'_>) -> Result<SharedHttpClient, AwsConfigE
         .build_https())
 }
 
-/// The SDK cannot be configured.
+/// The reason why the SDK cannot be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsConfigError {
     /// A setting is missing.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// `SSL_CERT_FILE` cannot be read.
-    #[error(
-        "SSL_CERT_FILE holds {path:?}, which cannot be read; it should hold the path of a PEM file"
-    )]
+    #[error("SSL_CERT_FILE is {path:?}, which cannot be read; it must be the path of a PEM file")]
     Roots {
         /// Value of the variable.
         path: String,
@@ -148,7 +146,7 @@ impl AwsError {
         }
     }
 
-    /// Creates an error of our own; `reason` must not contain user data.
+    /// Creates an error that no SDK error causes; `reason` must not contain user data.
     #[must_use]
     pub fn of(operation: &'static str, reason: impl Into<String>) -> Self {
         Self {
@@ -188,12 +186,12 @@ where
             .as_connector_error()
             .map_or_else(|| "not sent".to_owned(), |error| error_chain(error)),
         SdkError::TimeoutError(_) => "no response in time".to_owned(),
-        SdkError::ResponseError(_) => "a response that the service did not send".to_owned(),
+        SdkError::ResponseError(_) => "an unreadable response".to_owned(),
         _ => "the request could not be built".to_owned(),
     }
 }
 
-/// Returns what may be logged of an error: each message of its source chain, on one line.
+/// Formats an error for the log: each message of its source chain, on one line.
 ///
 /// Service errors go through [`AwsError`] instead, because their messages may quote an address.
 #[must_use]
@@ -226,7 +224,10 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the test is about today")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test compares with the current date"
+    )]
     fn no_root_expires_within_a_year() {
         let soon = (Utc::now() + TimeDelta::days(365)).timestamp();
         let roots: Vec<_> = CertificateDer::pem_slice_iter(AWS_ROOTS)

@@ -1,4 +1,4 @@
-//! What people read: messages by language, and the two emails.
+//! Text for users: messages by language, and the two emails.
 
 pub mod email;
 pub mod language;

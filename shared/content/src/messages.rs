@@ -22,8 +22,8 @@ impl Messages {
     /// Returns the messages in the first available language of `locales`, else in English.
     #[must_use]
     pub fn for_locales(locales: [Option<&str>; 2]) -> Self {
-        let found = locales.into_iter().flatten().find_map(Language::find);
-        Self::of(found.unwrap_or_else(Language::english))
+        let available = locales.into_iter().flatten().find_map(Language::find);
+        Self::of(available.unwrap_or_else(Language::english))
     }
 
     /// Returns the messages in English.
@@ -66,7 +66,7 @@ impl Messages {
         format(&self.bundles.html, id, &arguments(values))
     }
 
-    /// Formats the message `id` with the number `value` as `name`, in the right plural.
+    /// Formats the message `id` with the number `value` as `name`, in the right plural form.
     #[must_use]
     pub fn number(&self, id: &str, name: &str, value: i64) -> String {
         let mut values = FluentArgs::new();

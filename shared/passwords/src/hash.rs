@@ -21,11 +21,11 @@ const HASH_BYTES: usize = 32;
 pub enum HashFormat {
     /// `$argon2id$v=19$…`, the PHC string format.
     Phc,
-    /// `argon2$argon2id$v=19$…`, the same with Django's name of the algorithm in front.
+    /// `argon2$argon2id$v=19$…`, the same with Django's name for the algorithm in front.
     Django,
 }
 
-/// Django's name of the algorithm.
+/// Django's name for the algorithm.
 const DJANGO_PREFIX: &str = "argon2";
 
 impl HashFormat {
@@ -95,7 +95,7 @@ impl HashParams {
     }
 }
 
-/// A password could not be hashed.
+/// The reason why a password could not be hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum HashError {
     /// Argon2 rejected its parameters.

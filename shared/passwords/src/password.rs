@@ -59,8 +59,8 @@ mod tests {
     proptest! {
         #[test]
         fn normalising_never_grows_the_buffer(typed in "\\PC{0,64}|[\u{1f82}\u{390}\u{fb2c}\u{1d160}]{1,64}") {
-            let room = String::with_capacity(MAX_NFC_GROWTH * typed.len()).capacity();
-            prop_assert_eq!(Password::new(&typed).0.capacity(), room);
+            let capacity = String::with_capacity(MAX_NFC_GROWTH * typed.len()).capacity();
+            prop_assert_eq!(Password::new(&typed).0.capacity(), capacity);
         }
     }
 }

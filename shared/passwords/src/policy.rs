@@ -15,12 +15,12 @@ use crate::password::Password;
 const MAX_SCORED_CHARS: usize = 48;
 /// Maximum work of scoring, in the units of [`scoring_work`]; about two milliseconds.
 const MAX_SCORING_WORK: usize = 30_000;
-/// The signs that zxcvbn reads as letters, grouped by letter. It tries every combination of readings
-/// of the signs that occur, which can be more than a thousand.
+/// Characters that zxcvbn also reads as letters, grouped by letter. It tries every combination of
+/// readings of the characters that occur, which can be more than a thousand.
 const LOOK_ALIKES: [&str; 12] = [
     "4@", "8", "({[<", "3", "69", "1!|", "1|7", "0", "$5", "+7", "%", "2",
 ];
-/// Signs that stand for either of two letters and so double the combinations.
+/// Characters that stand for either of two letters, which doubles the combinations.
 const AMBIGUOUS: &str = "1|7";
 /// Minimum length of a context word; shorter ones are common inside other words.
 const MIN_CONTEXT_CHARS: usize = 3;
@@ -82,14 +82,14 @@ impl PasswordPolicy {
     }
 }
 
-/// Builds zxcvbn's dictionaries and expressions, for which the first
-/// [`PasswordPolicy::weaknesses`] of a process would otherwise wait: eighty million instructions.
+/// Builds zxcvbn's dictionaries and regular expressions in advance. Otherwise the first call of
+/// [`PasswordPolicy::weaknesses`] builds them, which takes eighty million instructions.
 pub fn prepare() {
     zxcvbn("correct horse battery staple 1.1.2000", &[]);
 }
 
 /// Returns the beginning of `text` that zxcvbn can score in bounded time, at least nine characters.
-/// A text whose beginning is hard to guess is hard to guess as a whole.
+/// Text whose beginning is hard to guess is hard to guess as a whole.
 fn scored_part(text: &str) -> &str {
     text.char_indices()
         .map(|(start, char)| &text[..start + char.len_utf8()])
@@ -102,9 +102,9 @@ fn scored_part(text: &str) -> &str {
 /// Estimates the work of scoring `text`: every substring is looked up once for each combination of
 /// readings, and everything else costs about as much as nine of these.
 fn scoring_work(text: &str) -> usize {
-    let weight = |sign: char| 1 + usize::from(AMBIGUOUS.contains(sign));
-    let readings = |signs: &&str| {
-        let present = signs.chars().filter(|sign| text.contains(*sign));
+    let weight = |symbol: char| 1 + usize::from(AMBIGUOUS.contains(symbol));
+    let readings = |symbols: &&str| {
+        let present = symbols.chars().filter(|symbol| text.contains(*symbol));
         present.map(weight).sum::<usize>().max(1)
     };
     let combinations: usize = LOOK_ALIKES.iter().map(readings).product();
@@ -128,7 +128,8 @@ fn context_words(email: &EmailAddress, name: Option<&str>) -> Vec<String> {
     words
 }
 
-/// Removes `words` from `text` in lower case; returns `text` unchanged if none occurs.
+/// Removes `words` from `text`, ignoring case, and returns the rest in lower case. Returns `text`
+/// unchanged if none of them occurs.
 fn without(text: &str, words: &[String]) -> Zeroizing<String> {
     let lower = Zeroizing::new(text.to_lowercase());
     let mut rest = lower.clone();
@@ -194,9 +195,9 @@ mod tests {
 
     #[test]
     fn scoring_is_bounded_and_a_strong_beginning_suffices() {
-        let signs = "@4({[<369&#!1/|0$5+7%2";
+        let symbols = "@4({[<369&#!1/|0$5+7%2";
         // zxcvbn takes half a second or more for the whole of either.
-        for password in [signs.repeat(4), "kX9$2(a[3!|0$5+7%8{<6#".repeat(4)] {
+        for password in [symbols.repeat(4), "kX9$2(a[3!|0$5+7%8{<6#".repeat(4)] {
             let part = scored_part(&password);
             assert!((9..40).contains(&part.len()), "{part}");
             assert_eq!(weaknesses(&password), []);

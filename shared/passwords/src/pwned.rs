@@ -1,4 +1,4 @@
-//! Client of the Pwned Passwords range API, which knows the passwords of published breaches.
+//! Client of the Pwned Passwords range API, which lists passwords from published breaches.
 //!
 //! Only the first five hexadecimal digits of the password's SHA-1 are sent, and the response is
 //! padded, so neither the service nor an eavesdropper learns the password.
@@ -21,14 +21,14 @@ use rules::hex;
 
 use crate::password::Password;
 
-/// Hexadecimal digits of the hash that are sent.
+/// Number of hexadecimal digits of the hash that are sent.
 const PREFIX_DIGITS: usize = 5;
-/// Maximum size of a response; a padded one has about 40 KiB.
+/// Maximum size of a response; a padded one is about 40 KiB.
 const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 /// Time limit of a lookup, which runs while the password is hashed.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The lookup failed. The reset continues without it.
+/// A failed lookup. The reset continues without it.
 #[derive(Debug, thiserror::Error)]
 pub enum PwnedError {
     /// No response, or an incomplete one.
@@ -69,12 +69,12 @@ impl PwnedPasswords {
 
     /// Returns whether the password appears in a breach.
     pub async fn contains(&self, password: &Password) -> Result<bool, PwnedError> {
-        tokio::time::timeout(TIMEOUT, self.ask(password))
+        tokio::time::timeout(TIMEOUT, self.look_up(password))
             .await
             .map_err(|_| PwnedError::Timeout)?
     }
 
-    async fn ask(&self, password: &Password) -> Result<bool, PwnedError> {
+    async fn look_up(&self, password: &Password) -> Result<bool, PwnedError> {
         let mut digest = Zeroizing::new(hex::encode(&Sha1::digest(password.as_bytes())));
         digest.make_ascii_uppercase();
         let (prefix, suffix) = digest.split_at(PREFIX_DIGITS);

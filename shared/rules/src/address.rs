@@ -20,7 +20,7 @@ const MAX_CHARS: usize = 254;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct EmailAddress(String);
 
-/// The text is not an address that this service accepts.
+/// Error for text that is not an address this service accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an email address")]
 pub struct InvalidAddress;

@@ -1,4 +1,4 @@
-//! Who makes a request, as far as the limit per client is concerned.
+//! The client of a request, as the limiter counts it.
 
 use std::{
     fmt,
@@ -13,13 +13,13 @@ use std::{
 pub struct ClientNetwork(Option<IpAddr>);
 
 impl From<Option<IpAddr>> for ClientNetwork {
-    /// The network of `address`; an IPv4 address that is mapped into IPv6 counts as IPv4.
+    /// Returns the network of `address`; an IPv4 address that is mapped into IPv6 counts as IPv4.
     fn from(address: Option<IpAddr>) -> Self {
         Self(address.map(|address| address.to_canonical()))
     }
 }
 
-/// The part of the limiter's key that names the client.
+/// Formats the part of the limiter's key that identifies the client.
 impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

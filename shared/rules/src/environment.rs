@@ -25,8 +25,8 @@ impl fmt::Display for SettingError {
             expected,
         } = self;
         match value {
-            None => write!(f, "{name} is not set; it should hold {expected}"),
-            Some(value) => write!(f, "{name} holds {value:?}; it should hold {expected}"),
+            None => write!(f, "{name} is not set; it must be {expected}"),
+            Some(value) => write!(f, "{name} is {value:?}; it must be {expected}"),
         }
     }
 }
@@ -161,7 +161,7 @@ mod tests {
                 .expect_err("required");
             assert_eq!(
                 error.to_string(),
-                "RESET_URL is not set; it should hold an https:// URL"
+                "RESET_URL is not set; it must be an https:// URL"
             );
         }
     }
@@ -174,7 +174,7 @@ mod tests {
             .expect_err("at most 24");
         assert_eq!(
             error.to_string(),
-            "TOKEN_TTL_HOURS holds \"25\"; it should hold a whole number from 1 to 24"
+            "TOKEN_TTL_HOURS is \"25\"; it must be a whole number from 1 to 24"
         );
     }
 
@@ -185,7 +185,7 @@ mod tests {
         let error = Environment::new(&lookup)
             .with_default("NAME", "email", "another name", is_other)
             .expect_err("taken");
-        assert!(error.to_string().starts_with("NAME holds \"email\""));
+        assert!(error.to_string().starts_with("NAME is \"email\""));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl EmailKind {
     }
 }
 
-/// How many reset emails an account may be sent.
+/// Limit on the reset emails of one account.
 #[derive(Debug, Clone, Copy)]
 pub struct EmailBudget {
     /// Minimum time between two emails.
@@ -76,7 +76,7 @@ pub struct Recovery {
     pub emails: Vec<SentEmail>,
     /// Total number of emails ever sent.
     pub email_count: i64,
-    /// Why email to an address of the user is suppressed.
+    /// The suppression of an address of the user, if there is one.
     pub suppression: Option<Suppression>,
     /// Version for optimistic locking; each write adds one.
     pub version: i64,
@@ -87,7 +87,7 @@ pub struct Recovery {
 pub struct SentEmail {
     /// Identifies the email in events from SES.
     pub id: EmailId,
-    /// What the email is about.
+    /// Which email it is.
     pub kind: EmailKind,
     /// When it was due.
     pub at: DateTime<Utc>,
@@ -101,12 +101,12 @@ pub struct SentEmail {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailId(String);
 
-/// What happened to an email.
+/// The delivery outcome of an email.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryOutcome {
     /// The state that the email reached.
     pub state: DeliveryState,
-    /// When it reached it.
+    /// When the email reached it.
     pub at: DateTime<Utc>,
     /// The reason given, without any address.
     pub reason: Option<String>,
@@ -328,7 +328,7 @@ mod tests {
     const ADDRESS: &str = "Ada@Example.com";
 
     fn at(seconds: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_790_000_000 + seconds, 0).expect("a time")
+        DateTime::from_timestamp(1_790_000_000 + seconds, 0).expect("a time in range")
     }
 
     fn id(count: i64) -> EmailId {

@@ -24,13 +24,13 @@ pub struct ResetToken(Zeroizing<String>);
 #[derive(Clone)]
 pub struct TokenDigest(String);
 
-/// The text does not have the shape of a token, so no table needs to be read.
+/// Error for text without the shape of a token. No table needs to be read to reject it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a reset token")]
 pub struct MalformedToken;
 
 impl ResetToken {
-    /// Generates a token from `rng`; outside of tests it is the operating system's generator.
+    /// Generates a token from `rng`; outside tests it is the operating system's generator.
     pub fn generate<R: TryCryptoRng>(rng: &mut R) -> Result<Self, R::Error> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         rng.try_fill_bytes(bytes.as_mut())?;

@@ -35,11 +35,11 @@ weaknesses! {
     TooShort = "too_short",
     /// More code points than [`MAX_LENGTH`].
     TooLong = "too_long",
-    /// An attacker would guess it early.
+    /// Likely to be among an attacker's first guesses.
     TooGuessable = "too_guessable",
-    /// Without the account's address and name, the rest is too guessable.
+    /// Too guessable once the account's address and name are removed.
     ContainsAccount = "contains_account",
-    /// It appears in a published breach.
+    /// Part of a published breach.
     Breached = "breached",
 }
 

@@ -145,8 +145,8 @@ mod tests {
             assert!(matches!(read(&event), Ok(LambdaRequest::ApiGatewayV2(_))));
         }
         // A REST API's event with a version is still a REST API's event.
-        let as_first = format!("{{\"version\":\"2.0\",{}", &line(rest)[1..]);
-        for event in [rest.to_owned(), line(rest), version_header, as_first] {
+        let with_version = format!("{{\"version\":\"2.0\",{}", &line(rest)[1..]);
+        for event in [rest.to_owned(), line(rest), version_header, with_version] {
             assert!(
                 matches!(read(&event), Ok(LambdaRequest::ApiGatewayV1(_))),
                 "{event}"

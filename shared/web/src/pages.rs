@@ -55,7 +55,7 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Builds the form for the address, with what the person typed and what is wrong with it.
+    /// Builds the form for the address, with the typed address and the problem, if any.
     #[must_use]
     pub fn ask(&self, email: &str, problem: Option<&Problem>) -> Response<Body> {
         let is_about_email = problem.and_then(invalid_field) == Some("email");
@@ -81,7 +81,7 @@ impl<'a> Pages<'a> {
         self.respond(&page, None)
     }
 
-    /// Builds the form for a new password, with what is wrong with the last attempt.
+    /// Builds the form for a new password, with the problem of the last attempt, if any.
     #[must_use]
     pub fn choose(&self, form: &ChooseForm<'_>, problem: Option<&Problem>) -> Response<Body> {
         let field = problem.and_then(invalid_field);
@@ -138,7 +138,7 @@ impl<'a> Pages<'a> {
         let html = page.render().expect("writing to a string does not fail");
         let mut response = respond("text/html; charset=utf-8", html);
         if let Some(problem) = problem {
-            response = problem.stamp(response);
+            response = problem.apply_to(response);
         }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, self.theme.policy());

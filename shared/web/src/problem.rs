@@ -23,7 +23,7 @@ pub enum Problem {
     InvalidParams {
         /// The invalid field; `None` for the body as a whole.
         field: Option<&'static str>,
-        /// What is wrong, and what to do.
+        /// The error, and how to correct it.
         detail: String,
     },
     /// The token is malformed, unknown, expired, used or another account's. One response for all,
@@ -31,11 +31,11 @@ pub enum Problem {
     InvalidToken,
     /// Nothing is served at the path.
     NotFound,
-    /// The resource does not support the method; holds the value of `Allow`.
+    /// The resource does not support the method; contains the value of `Allow`.
     MethodNotAllowed(&'static str),
     /// The body exceeds `MAX_BODY_BYTES`.
     PayloadTooLarge,
-    /// The body's format, charset or encoding is not supported; holds what to send instead.
+    /// The body's format, charset or encoding is not supported; contains what to send instead.
     UnsupportedMediaType(&'static str),
     /// The new password is rejected, for at least one reason.
     WeakPassword(Vec<WeaknessDetail>),
@@ -46,7 +46,7 @@ pub enum Problem {
     },
     /// A call to AWS failed.
     Aws(AwsError),
-    /// Something on this side failed: hashing, for example.
+    /// An internal failure, such as in hashing.
     Internal(Box<dyn Error + Send + Sync>),
     /// The handler panicked; the log has the location.
     Panicked,
@@ -57,7 +57,7 @@ pub enum Problem {
 pub struct WeaknessDetail {
     /// Stable code for programs.
     pub code: Weakness,
-    /// A sentence for the person.
+    /// A sentence for the user.
     pub detail: String,
 }
 
@@ -135,7 +135,7 @@ impl Problem {
         }
     }
 
-    /// Builds the response to a program, and logs what the caller is not told.
+    /// Builds the JSON response, and logs the details that it omits.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         let status = self.status();
@@ -148,12 +148,12 @@ impl Problem {
         if let Self::WeakPassword(reasons) = &self {
             body["reasons"] = json!(reasons);
         }
-        self.stamp(respond("application/problem+json", body.to_string()))
+        self.apply_to(respond("application/problem+json", body.to_string()))
     }
 
-    /// Gives `response`, which shows this problem, its status and headers; logs the problem.
+    /// Sets the status and headers of `response`, which shows this problem, and logs the problem.
     #[must_use]
-    pub fn stamp(&self, mut response: Response<Body>) -> Response<Body> {
+    pub fn apply_to(&self, mut response: Response<Body>) -> Response<Body> {
         self.log();
         *response.status_mut() = self.status();
         let header = match self {

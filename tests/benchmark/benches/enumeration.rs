@@ -26,7 +26,7 @@ use axum::{Json, Router, extract::State, routing::post};
 use benchmark::statistics::{auc, median, worst_t};
 use chrono::{DateTime, Utc};
 use local::{
-    pump::Pump,
+    stream_poller::StreamPoller,
     system::{LocalSystem, Options},
 };
 use mailer::settings::MailerSettings;
@@ -104,7 +104,7 @@ async fn runtime_api(each: usize) -> Samples {
     let (services, environment) = start_services().await;
     let population = Population::create(services.dynamodb(), each).await;
     let function = Function::start("request", &environment);
-    let mut pump = pin!(start_pump(&services, &environment).await.run());
+    let mut poller = pin!(start_stream_poller(&services, &environment).await.run());
     let send = async |email: &str| {
         let mut event = lambda::sample_event("request.json");
         event["body"] = json!(json!({ "email": email }).to_string());
@@ -119,7 +119,7 @@ async fn runtime_api(each: usize) -> Samples {
             }
         };
         tokio::select! {
-            () = &mut pump => {}
+            () = &mut poller => {}
             () = all_sent => {}
         }
     };
@@ -190,7 +190,7 @@ fn settings() -> BTreeMap<String, String> {
 
 async fn start_services() -> (LocalSystem, BTreeMap<String, String>) {
     let options = Options {
-        pump: false,
+        poll_stream: false,
         dynamodb_url: other_dynamodb(),
         settings: settings(),
         ..Options::in_memory()
@@ -203,7 +203,10 @@ async fn start_services() -> (LocalSystem, BTreeMap<String, String>) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-async fn start_pump(services: &LocalSystem, environment: &BTreeMap<String, String>) -> Pump {
+async fn start_stream_poller(
+    services: &LocalSystem,
+    environment: &BTreeMap<String, String>,
+) -> StreamPoller {
     let lookup = |name: &str| environment.get(name).cloned();
     let env = Environment::new(&lookup);
     let config = aws::config(&env).expect("a region and credentials");
@@ -213,8 +216,8 @@ async fn start_pump(services: &LocalSystem, environment: &BTreeMap<String, Strin
     let config = config.into_builder().endpoint_url(services.dynamodb_url());
     let streams = aws_sdk_dynamodbstreams::Client::new(&config.build());
     let outbox = &services.tables().outbox;
-    let pump = Pump::new(dynamodb, streams, outbox, Arc::new(mailer), Utc::now, None);
-    pump.await.expect("a stream")
+    let poller = StreamPoller::new(dynamodb, streams, outbox, Arc::new(mailer), Utc::now, None);
+    poller.await.expect("a stream")
 }
 
 impl Population {

@@ -10,12 +10,12 @@ const MAX_ATTRIBUTE_BYTES: usize = 255;
 pub struct UsersTable {
     /// `USERS_TABLE`
     pub name: String,
-    /// `USERS_EMAIL_ATTRIBUTE`: holds the canonical address. It is the table's primary key, unless
+    /// `USERS_EMAIL_ATTRIBUTE`: the canonical address. It is the table's primary key, unless
     /// there is an index.
     pub email: String,
-    /// `USERS_PASSWORD_ATTRIBUTE`: holds the password hash.
+    /// `USERS_PASSWORD_ATTRIBUTE`: the password hash.
     pub password: String,
-    /// `USERS_ACTIVE_ATTRIBUTE`: holds whether the account is active.
+    /// `USERS_ACTIVE_ATTRIBUTE`: whether the account is active.
     pub active: String,
     /// `USERS_EMAIL_INDEX`: global secondary index on the address, for a table with another
     /// primary key.
@@ -23,7 +23,7 @@ pub struct UsersTable {
 }
 
 impl From<String> for UsersTable {
-    /// The table `name` with the default attribute names.
+    /// Returns the table `name` with the default attribute names.
     fn from(name: String) -> Self {
         Self {
             name,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attribute_has_a_name_of_its_own() {
+    fn attribute_names_must_differ() {
         for (name, value) in [
             ("USERS_PASSWORD_ATTRIBUTE", "email"),
             ("USERS_ACTIVE_ATTRIBUTE", "password_hash"),
@@ -155,9 +155,9 @@ mod tests {
             ("USERS_EMAIL_INDEX", "by login"),
         ] {
             let error = read(&[(name, value)]).expect_err(name);
-            assert!(error.starts_with(&format!("{name} holds")), "{error}");
+            assert!(error.starts_with(&format!("{name} is ")), "{error}");
         }
         let error = read(&[("USERS_EMAIL_ATTRIBUTE", "is_active")]).expect_err("taken");
-        assert!(error.starts_with("USERS_ACTIVE_ATTRIBUTE holds"), "{error}");
+        assert!(error.starts_with("USERS_ACTIVE_ATTRIBUTE is "), "{error}");
     }
 }

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::sdk::AwsError;
 
-/// How long a row is kept after it was needed: as long as the stream keeps its record.
+/// Time for which a row is kept once it is no longer needed: as long as the stream keeps its record.
 const RETENTION: TimeDelta = TimeDelta::hours(24);
-/// Rows per read of [`Outbox::for_each_since`]; few enough for the timeout of a call.
+/// Rows per read of [`Outbox::for_each_since`]: few enough for the timeout of a call.
 pub const READ_ROWS: i32 = 1000;
 
-/// How many requests one client may make in a window of time.
+/// Limit on the requests of one client.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientLimit {
     /// Requests per window.
@@ -30,7 +30,7 @@ pub struct ClientLimit {
     pub window_seconds: u32,
 }
 
-/// Whether a request for a reset email was admitted.
+/// The result of recording a request for a reset email.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// The request is in the outbox.
@@ -51,7 +51,7 @@ pub struct OutboxRow {
     pub kind: EmailKind,
     /// Canonical address of the account.
     pub email: EmailAddress,
-    /// How often the row was written; each time, another email is due.
+    /// Number of times the row was written. Each write makes another email due.
     pub count: i64,
     /// When the email was requested.
     pub at: DateTime<Utc>,

@@ -20,8 +20,8 @@ use super::{
 };
 use crate::sdk::AwsError;
 
-/// Attempts at a transaction that conflicts with another one.
-const ATTEMPTS: u32 = 6;
+/// Maximum number of attempts at a transaction that conflicts with another one.
+const MAX_ATTEMPTS: u32 = 6;
 /// Minimum wait before the second attempt; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 /// Time limit of all attempts: a 503 must come before the function's own timeout of 15 s.
@@ -57,7 +57,7 @@ pub enum ChangeResult {
 /// Spends the token, sets the password and puts the notice into the outbox: all or nothing.
 ///
 /// The token must exist and not have expired, the user must exist and be active, and the password
-/// must not have been changed since the token was mailed. So a token works once under any
+/// must not have been changed since the token was mailed. Therefore a token works once under any
 /// concurrency, and one success invalidates every older link.
 pub async fn change_password(
     client: &DynamoDb,
@@ -68,7 +68,7 @@ pub async fn change_password(
         return Ok(ChangeResult::Refused);
     };
     let attempts = async {
-        for attempt in 1..ATTEMPTS {
+        for attempt in 1..MAX_ATTEMPTS {
             match transact(client, tables, &key, change).await {
                 Err(error) if is_conflict(&error) => {
                     tokio::time::sleep(wait(attempt, change)).await;
@@ -78,8 +78,8 @@ pub async fn change_password(
         }
         result_of(transact(client, tables, &key, change).await)
     };
-    let in_time = tokio::time::timeout(TIME_LIMIT, attempts).await;
-    in_time.unwrap_or_else(|_| Err(AwsError::of("TransactWriteItems", "no response in time")))
+    let result = tokio::time::timeout(TIME_LIMIT, attempts).await;
+    result.unwrap_or_else(|_| Err(AwsError::of("TransactWriteItems", "no response in time")))
 }
 
 type TransactError = SdkError<TransactWriteItemsError>;
@@ -121,8 +121,8 @@ fn cancelled_by(error: &TransactError, codes: &[&str]) -> bool {
         .any(|reason| reason.code().is_some_and(|code| codes.contains(&code)))
 }
 
-/// Returns the wait after `attempt`: doubling, with jitter from the transaction's random bytes so
-/// that two conflicting callers do not collide again.
+/// Returns the wait after `attempt`: doubling, with jitter from the transaction's random bytes, which
+/// keeps two conflicting callers from colliding again.
 fn wait(attempt: u32, change: &PasswordChange<'_>) -> Duration {
     let spread = f64::from(change.request_token[attempt as usize]) / 256.0;
     (FIRST_WAIT * 2_u32.pow(attempt - 1)).mul_f64(1.0 + spread)

@@ -102,7 +102,7 @@ mod tests {
     use super::super::attributes::number;
 
     fn at() -> DateTime<Utc> {
-        DateTime::from_timestamp(1_790_000_000, 0).expect("a time")
+        DateTime::from_timestamp(1_790_000_000, 0).expect("a time in range")
     }
 
     fn to_item(recovery: &Recovery) -> Item {
@@ -121,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(states in prop::collection::vec(prop::sample::select(&DeliveryState::ALL[..]), 0..3)) {
+        fn recovery_state_survives_a_round_trip(states in prop::collection::vec(prop::sample::select(&DeliveryState::ALL[..]), 0..3)) {
             let id = EmailId::new("request#192.0.2.1#0", 1);
             let mut recovery = Recovery::default();
             recovery.add(id.clone(), EmailKind::ResetRequested, at());

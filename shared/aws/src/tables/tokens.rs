@@ -89,7 +89,7 @@ impl Tokens {
 
     /// Reads the row of `digest`; `None` if the token is unknown, used or deleted.
     ///
-    /// The read is consistent, because the email may arrive within the second.
+    /// The read is consistent, because the email may arrive within a second.
     pub async fn get(&self, digest: &TokenDigest) -> Result<Option<TokenRow>, AwsError> {
         let response = self
             .client

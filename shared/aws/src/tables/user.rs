@@ -16,9 +16,8 @@ use super::{
 
 /// Condition that an account is active, in terms of `#active`, `:true` and `:one`.
 ///
-/// A row without the attribute is active. Any other value that is not understood counts as
-/// inactive: an email must not reopen an account that was closed. [`is_true`] reads the attribute
-/// in the same way.
+/// A row without the attribute is active. Any other value counts as inactive, because an email must
+/// not reopen a closed account. [`is_true`] reads the attribute in the same way.
 pub(super) const IS_ACTIVE: &str =
     "(attribute_not_exists(#active) OR #active = :true OR #active = :one)";
 
@@ -90,8 +89,8 @@ impl User {
         })
     }
 
-    /// Builds a new row, without recovery state. Attributes whose names are settings come last, so
-    /// none of ours overwrites one that has the same name.
+    /// Builds a new row, without recovery state. Attributes with configurable names come last, so a
+    /// fixed name never overwrites one of them.
     pub(super) fn to_item(&self, table: &UsersTable) -> Item {
         let mut item: Item = [
             ("mail_to".to_owned(), string(&self.mail_to)),

@@ -23,12 +23,12 @@ use super::{
 };
 use crate::sdk::AwsError;
 
-/// Attempts at a write whose row other writers keep changing.
-const WRITE_ATTEMPTS: usize = 3;
+/// Maximum number of attempts at a write while other writers change the row.
+const MAX_WRITE_ATTEMPTS: usize = 3;
 /// Rows per read of a search.
 const SEARCH_ROWS: i32 = 1000;
 /// Maximum number of reads for one page of a search.
-const SEARCH_READS: usize = 20;
+const MAX_SEARCH_READS: usize = 20;
 
 /// The result of claiming an email from a user's budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub enum UserLookup {
     Unknown,
     /// Exactly one user has it.
     One(Box<User>),
-    /// Several rows of the index have it, so nobody can tell whose email it would be.
+    /// Several rows of the index have it, so the recipient is ambiguous.
     Ambiguous,
 }
 
@@ -124,8 +124,8 @@ impl Users {
         })
     }
 
-    /// Looks up `email`. If there is an index, its answer may be slightly old; the row itself is
-    /// always read consistently.
+    /// Looks up `email`. An index may lag slightly behind; the row itself is always read
+    /// consistently.
     pub async fn find(&self, email: &EmailAddress) -> Result<UserLookup, AwsError> {
         let mut keys = self.keys(email).await?;
         let key = match keys.len() {
@@ -233,35 +233,35 @@ impl Users {
 
     /// Reads a page of at most `limit` users whose canonical address starts with `prefix`.
     ///
-    /// The search stops after a bounded number of rows, so a page may hold fewer users, or none,
-    /// and still have a next page.
+    /// The search stops after a bounded number of rows, so a page may have fewer users, or none,
+    /// and still be followed by another page.
     pub async fn page_by_prefix(
         &self,
         prefix: &str,
         after: Option<&PrimaryKey>,
         limit: usize,
     ) -> Result<UserPage, AwsError> {
-        let mut found = UserPage {
+        let mut result = UserPage {
             next: after.cloned(),
             ..UserPage::default()
         };
-        for _ in 0..SEARCH_READS {
+        for _ in 0..MAX_SEARCH_READS {
             let page = self
-                .scan(Some(prefix), found.next.as_ref(), SEARCH_ROWS)
+                .scan(Some(prefix), result.next.as_ref(), SEARCH_ROWS)
                 .await?;
-            found.users.extend(page.users);
-            found.unreadable += page.unreadable;
-            if found.users.len() > limit {
-                found.users.truncate(limit);
-                found.next = found.users.last().map(|user| self.key_of(user));
-                return Ok(found);
+            result.users.extend(page.users);
+            result.unreadable += page.unreadable;
+            if result.users.len() > limit {
+                result.users.truncate(limit);
+                result.next = result.users.last().map(|user| self.key_of(user));
+                return Ok(result);
             }
-            found.next = page.next;
-            if found.next.is_none() {
+            result.next = page.next;
+            if result.next.is_none() {
                 break;
             }
         }
-        Ok(found)
+        Ok(result)
     }
 
     async fn scan(
@@ -307,8 +307,8 @@ impl Users {
         user.key.clone().unwrap_or_else(own)
     }
 
-    /// Activates or deactivates the account. Returns `false` if there is none, or if its row holds
-    /// something other than a boolean there.
+    /// Activates or deactivates the account. Returns `false` if it does not exist, or if its
+    /// active flag is not a boolean.
     pub async fn set_active(
         &self,
         email: &EmailAddress,
@@ -405,13 +405,13 @@ impl Users {
     }
 
     /// Reads the user's row, applies `change`, and writes the recovery state if `change` returns
-    /// `true`. Starts over if another write came in between.
+    /// `true`. Starts over if the row has changed in the meantime.
     async fn rewrite(
         &self,
         email: &EmailAddress,
         change: impl Fn(&mut User) -> bool,
     ) -> Result<Rewrite, AwsError> {
-        for _ in 0..WRITE_ATTEMPTS {
+        for _ in 0..MAX_WRITE_ATTEMPTS {
             let Some(mut user) = self.get(email).await? else {
                 return Ok(Rewrite::UnknownUser);
             };
@@ -424,12 +424,12 @@ impl Users {
         }
         Err(AwsError::of(
             "UpdateItem users",
-            "other writes to the account came in between",
+            "other writes keep changing the account",
         ))
     }
 
-    /// Writes `recovery` to the row of `user`. Returns `false` if the row is gone, is not active
-    /// although `must_be_active`, or was written since `user` was read.
+    /// Writes `recovery` to the row of `user`. Returns `false` if the row is gone, is inactive
+    /// and `must_be_active` is set, or was written since `user` was read.
     async fn store(
         &self,
         user: &User,

@@ -105,7 +105,7 @@ impl<'a> Letter<'a> {
         self.messages.text("direction", &[])
     }
 
-    /// Returns the side that lines start on, for mail programs that do not support `start`.
+    /// Returns the side that lines start on, for email programs that do not support `start`.
     pub(super) fn start(&self) -> &'static str {
         if self.direction() == "rtl" {
             "right"

@@ -3,7 +3,7 @@
 /// Maximum length of a name in an email, in characters.
 const MAX_CHARS: usize = 64;
 
-/// Returns `name` on one line, shortened, and without anything that a mail program would turn into
+/// Returns `name` on one line, shortened, and without anything that an email program would turn into
 /// a link: an attacker can register another person's address under any name. Returns `None` if
 /// nothing visible is left.
 pub(super) fn harmless(name: &str) -> Option<String> {

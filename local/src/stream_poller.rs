@@ -1,4 +1,4 @@
-//! The pump: feeds the mailer from the outbox's stream, as Lambda's event source mapping does.
+//! Feeds the mailer from the outbox's stream, as Lambda's event source mapping does.
 //!
 //! Its checkpoints are in a file, so an email that is due when the process stops is sent after the
 //! next start, and no email is sent twice.
@@ -25,7 +25,7 @@ use tokio::time::sleep;
 
 use crate::atomic_file;
 
-/// Pause after the stream had nothing new.
+/// Pause after a read that returned nothing new.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const BATCH_SIZE: i32 = 10;
 type ShardIterators = HashMap<String, Option<String>>;
 
 /// Feeds a mailer from the stream of one table.
-pub struct Pump {
+pub struct StreamPoller {
     streams: Streams,
     stream_arn: String,
     mailer: Arc<mailer::App>,
@@ -44,8 +44,8 @@ pub struct Pump {
     checkpoints: Checkpoints,
 }
 
-impl Pump {
-    /// Builds a pump for the stream of `table`. `checkpoints` is the file of its checkpoints.
+impl StreamPoller {
+    /// Builds a poller of the stream of `table`. `checkpoints` is the file for its checkpoints.
     pub async fn new(
         dynamodb: &DynamoDb,
         streams: Streams,
@@ -79,7 +79,10 @@ impl Pump {
             match self.drain(&mut iterators).await {
                 Ok(()) => sleep(POLL_INTERVAL).await,
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "reading the stream again");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "cannot read the stream; retrying"
+                    );
                     iterators.clear();
                     sleep(RETRY_INTERVAL).await;
                 }
@@ -92,8 +95,9 @@ impl Pump {
         self.add_shards(iterators).await?;
         let mut closed = 0;
         while self.poll(iterators).await? {
-            // A shard that has just closed has successors. Not listed on every poll: AWS allows
-            // ten calls a second, and the embedded DynamoDB reads the whole stream for each.
+            // A shard that has just closed has successors. Listing the shards on every poll would be
+            // too much: AWS allows ten calls a second, and the embedded DynamoDB reads the whole
+            // stream for each.
             let closed_now = iterators.values().filter(|next| next.is_none()).count();
             if closed_now > closed {
                 closed = closed_now;
