@@ -21,8 +21,8 @@ const TABLE_OUTPUTS: [(&str, &str); 3] = [
     ("TokensTableName", "TOKENS_TABLE"),
     ("OutboxTableName", "OUTBOX_TABLE"),
 ];
-/// Outputs that only some stacks have, and the settings that they provide. They override parameters, which
-/// may be empty.
+/// Outputs that only some stacks have, and the settings that they provide. They override
+/// parameters, which may be empty.
 const OPTIONAL_OUTPUTS: [(&str, &str); 3] = [
     ("ResetUrl", "RESET_URL"),
     ("ConfigurationSetName", "SES_CONFIGURATION_SET"),

@@ -73,8 +73,8 @@ impl Event {
 }
 
 impl Batch {
-    /// Extracts the records from `event`. Parsing them later keeps their contents out of errors that
-    /// the runtime logs.
+    /// Extracts the records from `event`. Parsing them later keeps their contents out of errors
+    /// that the runtime logs.
     pub fn read(mut event: Value) -> Result<Self, UnknownEvent> {
         match event.get_mut("Records").map(Value::take) {
             Some(Value::Array(records)) => Ok(Self(records)),
@@ -163,8 +163,8 @@ impl App {
     }
 
     /// Handles a batch. After `soft_deadline`, if given, the remaining records are handed back
-    /// instead of handled: a batch cut off by the function's timeout would be delivered again as a whole,
-    /// and its first emails sent twice.
+    /// instead of handled: a batch cut off by the function's timeout would be delivered again as a
+    /// whole, and its first emails sent twice.
     pub async fn handle_batch<R: TryCryptoRng>(
         &self,
         batch: Batch,
@@ -381,8 +381,8 @@ fn failures(records: &[Value]) -> BatchResponse {
     }
 }
 
-/// Returns the reason not to send the user an email of `kind`, if there is one. The notice also goes to the owner
-/// of an inactive account.
+/// Returns the reason not to send the user an email of `kind`, if there is one. The notice also
+/// goes to the owner of an inactive account.
 fn reason_not_to_send(user: &User, kind: EmailKind) -> Option<&'static str> {
     if kind == EmailKind::ResetRequested && !user.is_active {
         Some("inactive account")

@@ -18,8 +18,8 @@ use rules::{
 
 use crate::settings::MailerSettings;
 
-/// Time limit of one attempt. SES responds in well under a second, and an email can wait longer than
-/// a person at a page.
+/// Time limit of one attempt. SES responds in well under a second, and an email can wait longer
+/// than a person at a page.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit of all attempts together.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +38,8 @@ pub(crate) enum SendError {
     /// SES will never accept it: the address or the message is invalid.
     #[error("refused permanently: {0}")]
     Refused(#[source] AwsError),
-    /// SES may accept it later: a temporary fault, or something that the account's operator can fix.
+    /// SES may accept it later: a temporary fault, or something that the account's operator can
+    /// fix.
     #[error("not sent yet: {0}")]
     Later(#[source] AwsError),
 }

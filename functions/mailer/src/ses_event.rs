@@ -81,7 +81,8 @@ fn outcome(event: &Value, detail: &Value) -> Option<DeliveryOutcome> {
     })
 }
 
-/// Classifies a bounce. SES reports "Undetermined" if it cannot tell whether the bounce is permanent.
+/// Classifies a bounce. SES reports "Undetermined" if it cannot tell whether the bounce is
+/// permanent.
 fn bounce(bounce: &Value) -> Option<DeliveryState> {
     match bounce["bounceType"].as_str()? {
         "Permanent" => Some(DeliveryState::Bounced),
@@ -113,8 +114,8 @@ fn time(text: &Value) -> Option<DateTime<Utc>> {
     Some(time.to_utc())
 }
 
-/// Joins `parts` in one line. Some are free text from the receiving server, so addresses, links, long
-/// words and control characters are removed.
+/// Joins `parts` in one line. Some are free text from the receiving server, so addresses, links,
+/// long words and control characters are removed.
 fn reason_of(parts: &[&Value]) -> Option<String> {
     let words = parts
         .iter()

@@ -12,7 +12,8 @@ const HOURS: usize = 24;
 const HEIGHT: i64 = 60;
 /// Width of each hour.
 const STEP: usize = 10;
-/// Maximum number of reads of the outbox for one page. CloudWatch has the complete numbers of a busy day.
+/// Maximum number of reads of the outbox for one page. CloudWatch has the complete numbers of a
+/// busy day.
 const MAX_OUTBOX_READS: usize = 50;
 
 /// Counts of the last hours, oldest first.

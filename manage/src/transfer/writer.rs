@@ -24,8 +24,8 @@ use super::{
 
 /// Rows in a transaction, the most that DynamoDB allows.
 pub(super) const BATCH_SIZE: usize = 100;
-/// Attribute with the time of the import. It is the same for all rows of one import, which distinguishes
-/// a duplicate address in the file from an existing user.
+/// Attribute with the time of the import. It is the same for all rows of one import, which
+/// distinguishes a duplicate address in the file from an existing user.
 const IMPORTED_AT: &str = "imported_at";
 /// Maximum number of attempts at a transaction while the table is too busy.
 const MAX_ATTEMPTS: u32 = 8;
@@ -98,8 +98,8 @@ impl ImportWriter {
         })
     }
 
-    /// Writes one batch. A row whose condition fails cancels the whole transaction, so it is removed
-    /// before the next attempt.
+    /// Writes one batch. A row whose condition fails cancels the whole transaction, so it is
+    /// removed before the next attempt.
     async fn write_batch(&mut self, batch: Vec<ValidRow>) -> Result<()> {
         let mut batch = self.without_duplicates(batch)?;
         let mut attempts = 0;

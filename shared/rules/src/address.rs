@@ -80,9 +80,9 @@ fn is_atext(byte: u8) -> bool {
 
 /// Converts a domain to ASCII and lower case.
 ///
-/// UTS 46 maps look-alikes (full-width letters, ligatures, the Kelvin sign, invisible characters) to
-/// plain letters. A domain that this changes beyond its case is rejected: nobody can register that
-/// spelling, so it must not reach the owner of another domain.
+/// UTS 46 maps look-alikes (full-width letters, ligatures, the Kelvin sign, invisible characters)
+/// to plain letters. A domain that this changes beyond its case is rejected: nobody can register
+/// that spelling, so it must not reach the owner of another domain.
 fn ascii_domain(domain: &str) -> Result<String, InvalidAddress> {
     // Punycode takes quadratic time, and no domain gets shorter in ASCII.
     if domain.chars().count() > MAX_CHARS || !is_nfc(domain) || !domain.contains('.') {

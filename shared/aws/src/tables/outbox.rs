@@ -16,7 +16,8 @@ use super::{
 };
 use crate::sdk::AwsError;
 
-/// Time for which a row is kept once it is no longer needed: as long as the stream keeps its record.
+/// Time for which a row is kept once it is no longer needed: as long as the stream keeps its
+/// record.
 const RETENTION: TimeDelta = TimeDelta::hours(24);
 /// Rows per read of [`Outbox::for_each_since`]: few enough for the timeout of a call.
 pub const READ_ROWS: i32 = 1000;

@@ -121,8 +121,8 @@ fn cancelled_by(error: &TransactError, codes: &[&str]) -> bool {
         .any(|reason| reason.code().is_some_and(|code| codes.contains(&code)))
 }
 
-/// Returns the wait after `attempt`: doubling, with jitter from the transaction's random bytes, which
-/// keeps two conflicting callers from colliding again.
+/// Returns the wait after `attempt`: doubling, with jitter from the transaction's random bytes,
+/// which keeps two conflicting callers from colliding again.
 fn wait(attempt: u32, change: &PasswordChange<'_>) -> Duration {
     let spread = f64::from(change.request_token[attempt as usize]) / 256.0;
     (FIRST_WAIT * 2_u32.pow(attempt - 1)).mul_f64(1.0 + spread)

@@ -3,8 +3,8 @@
 /// Maximum length of a name in an email, in characters.
 const MAX_CHARS: usize = 64;
 
-/// Returns `name` on one line, shortened, and without anything that an email program would turn into
-/// a link: an attacker can register another person's address under any name. Returns `None` if
+/// Returns `name` on one line, shortened, and without anything that an email program would turn
+/// into a link: an attacker can register another person's address under any name. Returns `None` if
 /// nothing visible is left.
 pub(super) fn harmless(name: &str) -> Option<String> {
     let visible: String = name
