@@ -1,5 +1,5 @@
 """What the linters do not check in template.yaml: the values that parameters accept and refuse, the
-result of SAM's transformation, the alarms and the dashboard."""
+result of SAM's transformation, the way from the outbox to the mailer, the alarms and the dashboard."""
 
 import json
 import re
@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from moto.events.models import EventPattern
 
 import template
 from template import ROOT
@@ -71,7 +72,7 @@ INVALID = {
     "Deployment": ["Canary"],
     "RequestConcurrency": ["-1", ""],
     "ConfirmConcurrency": ["-1", ""],
-    "MailerConcurrency": ["-1", ""],
+    "MailerConcurrency": ["1", "1001", ""],
     "SesIdentity": ["my identity", "https://example.com"],
     "SesConfigurationSet": ["my set", "x" * 65],
     "UsersPasswordAttribute": ["", "pass word"],
@@ -96,6 +97,8 @@ INVALID_TOGETHER = [
 
 # The key of each table. A table with another logical name or key would be another table.
 KEYS = {"UsersTable": "email", "TokensTable": "token_digest", "OutboxTable": "id"}
+# Names of tables that CloudFormation does not choose. No parameter is in them.
+NAMES = {"OutboxTable": {"Fn::Sub": "${AWS::StackName}-outbox"}}
 
 ALARMS = template.resources("AWS::CloudWatch::Alarm")
 RUNBOOK = (ROOT / "docs/operate.md").read_text()
@@ -209,7 +212,7 @@ def properties_that_replace_a_table():
     return {pointer.split("/")[2] for pointer in pointers} | {"AttributeDefinitions"}
 
 
-def test_tables_keep_their_names_and_keys(transformed):
+def test_tables_keep_their_logical_names_and_keys(transformed):
     keys = {
         name: [part["AttributeName"] for part in table["Properties"]["KeySchema"]]
         for name, table in tables(transformed).items()
@@ -221,7 +224,7 @@ def test_tables_keep_their_names_and_keys(transformed):
 def test_no_parameter_can_replace_a_table(transformed, name):
     properties = tables(transformed)[name]["Properties"]
     fixed = {key: properties[key] for key in properties_that_replace_a_table() & properties.keys()}
-    assert "TableName" not in fixed
+    assert fixed.pop("TableName", None) == NAMES.get(name)
     assert '"Ref"' not in json.dumps(fixed)
     assert "Fn::" not in json.dumps(fixed)
 
@@ -243,23 +246,164 @@ def test_the_transformed_template_passes_cfn_lint(transformed, tmp_path):
     subprocess.run(["cfn-lint", "--ignore-checks", "W2001", "--", file], check=True)
 
 
-# The stream filter
+# From the outbox to the mailer
+
+
+def resource(name):
+    """Returns the properties of a resource."""
+    return template.load()["Resources"][name]["Properties"]
+
+
+def arn(name):
+    return {"Fn::GetAtt": [name, "Arn"]}
+
+
+OUTBOX_STREAM = {"Fn::GetAtt": ["OutboxTable", "StreamArn"]}
+QUEUES = template.resources("AWS::SQS::Queue")
+QUEUE_POLICIES = template.resources("AWS::SQS::QueuePolicy")
+SOURCE = resource("MailPipe")["SourceParameters"]
 
 
 def outbox_kinds():
     """Returns the kinds of outbox rows, read from the Rust code."""
     code = (ROOT / "shared/rules/src/recovery.rs").read_text()
     kinds = re.search(r"^impl EmailKind \{.*?^\}", code, re.DOTALL | re.MULTILINE)[0]
-    return set(re.findall(r'Self::\w+ => "(\w+)"', kinds))
+    return sorted(re.findall(r'Self::\w+ => "(\w+)"', kinds))
 
 
-def test_the_stream_filter_passes_new_images_of_every_kind():
-    mapping = template.load()["Resources"]["OutboxMapping"]["Properties"]
-    [pattern] = [json.loads(one["Pattern"]) for one in mapping["FilterCriteria"]["Filters"]]
-    # Not REMOVE, which is how TTL's deletions arrive.
-    assert pattern["eventName"] == ["INSERT", "MODIFY"]
-    kinds = pattern["dynamodb"]["NewImage"]["kind"]["S"]
-    assert sorted(kinds) == sorted(outbox_kinds())
+def test_the_pipe_leads_from_the_outbox_to_the_mail_queue():
+    pipe = resource("MailPipe")
+    assert (pipe["Source"], pipe["Target"], pipe["RoleArn"]) == (OUTBOX_STREAM, arn("MailQueue"), arn("MailPipeRole"))
+
+
+def test_the_stream_has_new_images():
+    assert resource("OutboxTable")["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+
+
+def passes_filter(record):
+    patterns = [one["Pattern"] for one in SOURCE["FilterCriteria"]["Filters"]]
+    return any(EventPattern.load(pattern).matches_event(record) for pattern in patterns)
+
+
+def stream_record(event, kind):
+    return {"eventName": event, "dynamodb": {"NewImage": {"kind": {"S": kind}}}}
+
+
+@pytest.mark.parametrize("kind", outbox_kinds())
+@pytest.mark.parametrize("event", ["INSERT", "MODIFY"])
+def test_the_pipe_passes_new_images_of_every_kind(event, kind):
+    assert passes_filter(stream_record(event, kind))
+
+
+# TTL's deletions arrive as REMOVE.
+@pytest.mark.parametrize(
+    "record",
+    [
+        stream_record("REMOVE", "reset_requested"),
+        {"eventName": "REMOVE", "dynamodb": {"Keys": {"id": {"S": "x"}}}},
+        stream_record("INSERT", "another"),
+        {"eventName": "INSERT", "dynamodb": {"NewImage": {"id": {"S": "x"}}}},
+    ],
+    ids=["deletion", "deletion by TTL", "another kind", "no kind"],
+)
+def test_the_pipe_skips_deletions_and_other_kinds(record):
+    assert not passes_filter(record)
+
+
+def test_a_batch_of_the_pipe_fits_into_one_call_to_sqs():
+    assert SOURCE["DynamoDBStreamParameters"]["BatchSize"] <= 10
+
+
+def test_the_pipe_starts_with_the_oldest_record_and_waits_for_no_batch():
+    parameters = SOURCE["DynamoDBStreamParameters"]
+    assert (parameters["StartingPosition"], parameters["MaximumBatchingWindowInSeconds"]) == ("TRIM_HORIZON", 0)
+
+
+def test_the_pipe_retries_until_the_stream_drops_a_record():
+    parameters = SOURCE["DynamoDBStreamParameters"]
+    assert (parameters["MaximumRetryAttempts"], parameters["MaximumRecordAgeInSeconds"]) == (-1, -1)
+    assert parameters["DeadLetterConfig"] == {"Arn": arn("PipeFailuresQueue")}
+
+
+def test_only_pipes_of_this_account_and_region_get_the_role_of_the_pipe():
+    [statement] = resource("MailPipeRole")["AssumeRolePolicyDocument"]["Statement"]
+    pipes = "arn:${AWS::Partition}:pipes:${AWS::Region}:${AWS::AccountId}:pipe/*"
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Service": "pipes.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+            "ArnLike": {"aws:SourceArn": {"Fn::Sub": pipes}},
+        },
+    }
+
+
+def test_the_pipe_may_read_the_stream_and_write_two_queues_and_nothing_else():
+    role = resource("MailPipeRole")
+    assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}
+    statements = [one for policy in role["Policies"] for one in policy["PolicyDocument"]["Statement"]]
+    reads = ["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"]
+    assert statements == [
+        {"Effect": "Allow", "Action": [f"dynamodb:{read}" for read in reads], "Resource": OUTBOX_STREAM},
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": [arn("MailQueue"), arn("PipeFailuresQueue")]},
+    ]
+
+
+def test_the_pipe_is_created_after_the_policies_of_its_queues(transformed):
+    assert set(transformed["Resources"]["MailPipe"]["DependsOn"]) == {"MailQueuePolicy", "PipeFailuresQueuePolicy"}
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_queue_is_encrypted_and_keeps_messages_for_14_days(name):
+    properties = resource(name)
+    assert properties["SqsManagedSseEnabled"] is True
+    assert properties["MessageRetentionPeriod"] == 14 * 24 * 3600
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_a_queue_refuses_calls_without_tls(name):
+    [policy] = [one["Properties"] for one in QUEUE_POLICIES.values() if one["Properties"]["Queues"] == [{"Ref": name}]]
+    assert {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Resource": arn(name),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    } in policy["PolicyDocument"]["Statement"]
+
+
+def test_a_message_stays_invisible_for_six_times_the_timeout_of_the_mailer():
+    assert resource("MailQueue")["VisibilityTimeout"] >= 6 * resource("MailerFunction")["Timeout"]
+
+
+def test_an_email_is_retried_for_six_hours():
+    queue = resource("MailQueue")
+    assert queue["RedrivePolicy"].keys() == {"deadLetterTargetArn", "maxReceiveCount"}
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == arn("UnsentMailQueue")
+    assert queue["RedrivePolicy"]["maxReceiveCount"] * queue["VisibilityTimeout"] == 6 * 3600
+
+
+def test_a_message_that_keeps_failing_does_not_raise_the_delay_alarm():
+    # SQS no longer counts the age of a message that was received three times.
+    assert resource("MailDelayAlarm")["Threshold"] > 3 * resource("MailQueue")["VisibilityTimeout"]
+
+
+def test_the_mailer_reports_each_message_of_the_mail_queue():
+    assert resource("MailQueueMapping") == {
+        "FunctionName": {"Ref": "MailerFunction.Alias"},
+        "EventSourceArn": arn("MailQueue"),
+        "BatchSize": 10,
+        "MaximumBatchingWindowInSeconds": 0,
+        "ScalingConfig": {"MaximumConcurrency": {"Ref": "MailerConcurrency"}},
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+
+
+def test_the_mailer_changes_after_nothing_writes_to_the_old_outbox(transformed):
+    after = set(transformed["Resources"]["MailerFunctionRole"]["DependsOn"])
+    assert after == {"RequestFunctionAliaslive", "ConfirmFunctionAliaslive"}
+    assert after <= transformed["Resources"].keys()
 
 
 # Alarms, dashboard and runbook
