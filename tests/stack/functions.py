@@ -69,6 +69,39 @@ class TrimmedStreams(Recorder):
         return 400, {"content-type": "application/x-amz-json-1.0"}, error.encode()
 
 
+def deliver_batch(sqs, queue, mailer, size=10):
+    """Does what Lambda does with a queue: hands one batch to the mailer and deletes what did not fail.
+
+    Returns the messages of the batch, and those of them that failed."""
+    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=size, AttributeNames=["All"])
+    messages = received.get("Messages", [])
+    if not messages:
+        return [], []
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    response = mailer.invoke({"Records": [sqs_record(message, arn) for message in messages]})
+    failed_ids = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
+    assert failed_ids <= {message["MessageId"] for message in messages}
+    for message in messages:
+        if message["MessageId"] not in failed_ids:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    return messages, [message for message in messages if message["MessageId"] in failed_ids]
+
+
+def sqs_record(message, queue_arn):
+    """Returns a message as it is in Lambda's event."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": queue_arn.split(":")[3],
+    }
+
+
 class Function:
     """One function's binary under the Lambda emulator; a context manager."""
 

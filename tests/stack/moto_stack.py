@@ -11,7 +11,7 @@ import template
 
 # Resources that moto knows but fails to create, and why.
 MOTO_FAILS = {
-    "AWS::Lambda::EventSourceMapping": "moto would start containers; the rehearsal reads the stream itself",
+    "AWS::Lambda::EventSourceMapping": "moto would start containers; the rehearsal reads the queue itself",
     "AWS::SNS::Topic": "moto fails on a subscription that a condition removes",
 }
 
@@ -75,7 +75,7 @@ class Stack:
         self.url = url
         stack = template.transformed(parameters)
         self.routes = list(routes(stack))
-        self.mapping = stack["Resources"]["OutboxMapping"]["Properties"]
+        self.pipe, self.mapping = (stack["Resources"][name]["Properties"] for name in ("MailPipe", "MailQueueMapping"))
         self.template = without_unsupported_resources(stack)
         formation = self.client("cloudformation")
         formation.create_stack(
@@ -97,9 +97,9 @@ class Stack:
         variables = declared.get("Environment", {}).get("Variables", {})
         return {name: str(value) for name, value in variables.items()}
 
-    def mapped_table(self):
-        """Returns the description of the table whose stream the event source mapping reads."""
-        table, _ = self.mapping["EventSourceArn"]["Fn::GetAtt"]
+    def piped_table(self):
+        """Returns the description of the table whose stream the pipe reads."""
+        table, _ = self.pipe["Source"]["Fn::GetAtt"]
         return self.client("dynamodb").describe_table(TableName=self.names[table])["Table"]
 
     def rule(self):

@@ -1,5 +1,5 @@
-"""A rehearsed stack: in place of API Gateway, the event source mapping and the operator, it calls the
-functions and reads what they did."""
+"""A rehearsed stack: in place of API Gateway, the pipe, the event source mapping and the operator, it calls
+the functions and reads what they did."""
 
 import html
 import json
@@ -10,7 +10,7 @@ import subprocess
 from moto.events.models import EventPattern
 from moto.ses.models import ses_backends
 
-from functions import Function
+from functions import Function, deliver_batch
 from template import ROOT
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -24,8 +24,9 @@ class System:
 
     def __init__(self, stack, users_table, user_key, binaries, emulator):
         self.stack, self.users_table, self.user_key = stack, users_table, user_key
-        self.stream = stack.mapped_table()["LatestStreamArn"]
-        self.delivered = 0
+        self.stream = stack.piped_table()["LatestStreamArn"]
+        self.piped = 0
+        self.sqs, self.mail_queue = stack.client("sqs"), stack.names["MailQueue"]
         self.functions = {
             name: Function(name, emulator, binary, stack.environment(name), stack.url)
             for name, binary in binaries.items()
@@ -86,11 +87,12 @@ class System:
     def change(self, token, password=PASSWORD, path=CHANGE):
         return self.request("POST", path, {"forgot_password_hash": token, "new_password": password})
 
-    # The event source mapping
+    # The pipe
 
     def records(self):
-        """Returns the records of the outbox's stream, as Lambda would deliver them."""
-        streams, position = self.stack.client("dynamodbstreams"), self.stack.mapping["StartingPosition"]
+        """Returns the records of the outbox's stream, as the pipe would deliver them."""
+        streams = self.stack.client("dynamodbstreams")
+        position = self.stack.pipe["SourceParameters"]["DynamoDBStreamParameters"]["StartingPosition"]
         found = []
         for shard in self.shards():
             iterator = streams.get_shard_iterator(
@@ -104,27 +106,34 @@ class System:
         return streams.describe_stream(StreamArn=self.stream)["StreamDescription"]["Shards"]
 
     def is_wanted(self, record):
-        """Returns whether the mapping's filter passes the record.
+        """Returns whether the pipe's filter passes the record.
 
         moto writes two records for a new row, the first without its attributes."""
-        patterns = [one["Pattern"] for one in self.stack.mapping["FilterCriteria"]["Filters"]]
+        filters = self.stack.pipe["SourceParameters"]["FilterCriteria"]["Filters"]
+        patterns = [one["Pattern"] for one in filters]
         return any(EventPattern.load(pattern).matches_event(record) for pattern in patterns)
 
-    def deliver(self):
-        """Sends the new records to the mailer, by the mapping's filter and batch size.
-
-        Returns whether the mailer succeeded. The records that it reports as failed stay new."""
+    def pipe(self):
+        """Puts the new records that the filter passes into the mail queue."""
         records = self.records()
-        while self.delivered < len(records):
-            batch = records[self.delivered :][: self.stack.mapping["BatchSize"]]
-            wanted = [record for record in batch if self.is_wanted(record)]
-            failures = self.mailer.invoke({"Records": wanted})["batchItemFailures"] if wanted else []
-            if failures:
-                numbers = [record["dynamodb"]["SequenceNumber"] for record in batch]
-                self.delivered += numbers.index(failures[0]["itemIdentifier"])
-                return False
-            self.delivered += len(batch)
-        return True
+        for record in filter(self.is_wanted, records[self.piped :]):
+            self.sqs.send_message(QueueUrl=self.mail_queue, MessageBody=json.dumps(record))
+        self.piped = len(records)
+
+    # The event source mapping
+
+    def deliver(self):
+        """Hands the messages of the mail queue to the mailer, in batches of the mapping's size.
+
+        Returns whether all succeeded. Those that failed stay in the queue and are visible at once."""
+        self.pipe()
+        failed = []
+        while (batch := deliver_batch(self.sqs, self.mail_queue, self.mailer, self.stack.mapping["BatchSize"]))[0]:
+            failed += batch[1]
+        for message in failed:
+            handle = message["ReceiptHandle"]
+            self.sqs.change_message_visibility(QueueUrl=self.mail_queue, ReceiptHandle=handle, VisibilityTimeout=0)
+        return not failed
 
     def give_up(self):
         """Puts the new records into the dead-letter queue as Lambda does. Returns them and the message."""

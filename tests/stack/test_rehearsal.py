@@ -31,11 +31,10 @@ PARAMETERS = {"MailFrom": f"Example <{SENDER}>", "AccountCooldownSeconds": "0", 
 
 # Actions that a role allows and its function never calls, and who does.
 CALLED_BY_LAMBDA = {
-    "dynamodb:DescribeStream": "Lambda reads the stream with the function's role",
-    "dynamodb:GetRecords": "Lambda reads the stream with the function's role",
-    "dynamodb:GetShardIterator": "Lambda reads the stream with the function's role",
-    "dynamodb:ListStreams": "Lambda reads the stream with the function's role",
-    "sqs:SendMessage": "Lambda sends failed records to the queues with the function's role",
+    "sqs:ReceiveMessage": "Lambda reads the mail queue with the function's role",
+    "sqs:DeleteMessage": "Lambda reads the mail queue with the function's role",
+    "sqs:GetQueueAttributes": "Lambda reads the mail queue with the function's role",
+    "sqs:SendMessage": "Lambda sends SES events that failed to their queue with the function's role",
     "logs:CreateLogStream": "Lambda writes the function's logs",
     "logs:PutLogEvents": "Lambda writes the function's logs",
     "xray:PutTraceSegments": "Lambda writes the function's traces",
@@ -109,13 +108,8 @@ def test_the_stack_is_created(stack):
     assert stack.status == "CREATE_COMPLETE"
 
 
-def test_the_mapping_reads_the_stream_of_a_table(stack):
-    _, attribute = stack.mapping["EventSourceArn"]["Fn::GetAtt"]
-    assert attribute == "StreamArn"
-
-
 def test_the_stream_has_new_images(stack):
-    assert stack.mapped_table()["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
+    assert stack.piped_table()["StreamSpecification"]["StreamViewType"] == "NEW_IMAGE"
 
 
 # The request
@@ -157,7 +151,7 @@ def links(system, refused):
     return system.tokens()
 
 
-def test_the_mailer_reports_failed_records_until_ses_knows_the_sender(refused):
+def test_the_mailer_reports_failed_messages_until_ses_knows_the_sender(refused):
     assert refused
 
 
