@@ -66,7 +66,7 @@ pub async fn run(command: Command, open_embedded: OpenEmbedded) -> Result<ExitSt
         Command::Users(command) => user_commands::run(command, open_embedded).await,
         Command::Admin(args) => deployed::run(args).await,
         Command::Doctor(args) => doctor::run(args, open_embedded).await,
-        Command::Unsent(command) => unsent::run(command, open_embedded).await,
+        Command::Unsent(command) => unsent::run(command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), NAME, &mut io::stdout());
             Ok(ExitStatus::Done)

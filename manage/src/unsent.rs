@@ -1,138 +1,100 @@
-//! `unsent`: the queue of stream records that Lambda gave up on.
-//!
-//! A message says where the records are in the outbox's stream, not what they contain. The stream
-//! keeps them for a day.
+//! `unsent`: emails that failed for hours and are in the dead-letter queue of the mail queue.
 
-mod queue;
-mod stream;
+pub(crate) mod queue;
+mod redrive;
 
 use anyhow::{Context, Result};
-use aws::tables::Outbox;
-use aws_sdk_dynamodbstreams::Client as Streams;
-use aws_sdk_sqs::types::Message;
+use aws::tables::{OutboxRow, User, UserLookup, Users};
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
+use rules::recovery::{DeliveryOutcome, EmailId};
+use serde::Serialize;
+use serde_json::Value;
 
-use self::{queue::Queue, stream::StreamRange};
+use self::queue::Queue;
 use crate::{
-    database::OpenEmbedded,
     exit::{ExitStatus, NotFound},
     now,
-    output::{OutputArgs, OutputFormat, print_json},
-    workspace::{DatabaseArgs, Workspace},
+    output::{OutputArgs, OutputFormat, print_json, time},
+    workspace::{DeployedArgs, Workspace},
 };
 
 /// The setting with the queue's URL, from the stack's output `UnsentMailQueueUrl`.
-const QUEUE_URL: &str = "UNSENT_MAIL_QUEUE_URL";
+pub(crate) const QUEUE_URL: &str = "UNSENT_MAIL_QUEUE_URL";
 
 /// A command about emails that could not be sent.
 #[derive(Subcommand)]
 pub enum UnsentCommand {
-    /// List the messages in the queue
-    List(UnsentArgs),
-    /// Put the emails back into the outbox, and delete the messages
-    Redrive(UnsentArgs),
+    /// List the emails in the queue, and why they could not be sent
+    List(ListArgs),
+    /// Send them after all: move the messages back to the mail queue
+    Redrive(RedriveArgs),
 }
 
-/// Options of `unsent`.
+/// Options of `unsent list`.
 #[derive(Args)]
-pub struct UnsentArgs {
-    /// URL of the queue [default: that of the stack]
-    #[arg(long, value_name = "URL")]
-    queue_url: Option<String>,
+pub struct ListArgs {
     #[command(flatten)]
-    database: DatabaseArgs,
+    queue: QueueArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-/// The part of Lambda's invocation record that locates the stream records.
-#[derive(Debug, Deserialize)]
-struct InvocationRecord {
-    #[serde(rename = "DDBStreamBatchInfo")]
-    range: StreamRange,
+/// Options of `unsent redrive`.
+#[derive(Args)]
+pub struct RedriveArgs {
+    #[command(flatten)]
+    queue: QueueArgs,
 }
 
-/// A message of the queue, and the result of redriving it.
+#[derive(Args)]
+struct QueueArgs {
+    /// URL of the queue [default: that of the stack]
+    #[arg(long, value_name = "URL")]
+    queue_url: Option<String>,
+    #[command(flatten)]
+    deployed: DeployedArgs,
+}
+
+/// A message of the queue.
 #[derive(Debug, Serialize)]
 struct UnsentMessage {
     #[serde(rename = "message")]
     id: String,
-    state: MessageState,
-    #[serde(rename = "batch")]
-    range: Option<StreamRange>,
-    /// Keys of the rows that were put into the outbox.
-    rows: Vec<String>,
+    /// When the message was first put into a queue. SQS deletes it 14 days later.
+    queued_at: String,
+    /// `None` for anything that is not a stream record of the outbox.
+    email: Option<UnsentEmail>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum MessageState {
-    Waiting,
-    Redriven,
-    Gone,
-    Unreadable,
+/// The email that a message asks for, without its address.
+#[derive(Debug, Serialize)]
+struct UnsentEmail {
+    /// Digest of the address, as in the logs.
+    account: String,
+    kind: &'static str,
+    requested_at: String,
+    reason: String,
 }
 
-impl MessageState {
-    fn describe(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting for `unsent redrive`",
-            Self::Redriven => "redriven",
-            Self::Gone => {
-                "too late: the stream keeps records for 24 hours. The user must request another \
-                 email; the message was deleted"
-            }
-            Self::Unreadable => {
-                "not a message of the outbox's event source mapping; it was left in the queue"
-            }
+/// Lists or redrives the messages. Returns [`ExitStatus::Problems`] if a message is unreadable.
+pub(crate) async fn run(command: UnsentCommand) -> Result<ExitStatus> {
+    match command {
+        UnsentCommand::List(ListArgs { queue, output }) => {
+            let workspace = queue.deployed.open().await?;
+            let messages = workspace
+                .run(async |workspace| list(workspace, queue.queue_url).await)
+                .await?;
+            print(&messages, output.format)?;
+            let is_readable = messages.iter().all(|message| message.email.is_some());
+            Ok(ExitStatus::done_if(is_readable))
+        }
+        UnsentCommand::Redrive(RedriveArgs { queue }) => {
+            let workspace = queue.deployed.open().await?;
+            redrive::run(&open_queue(&workspace, queue.queue_url)?).await
         }
     }
-}
-
-impl UnsentMessage {
-    fn parse(message: &Message) -> Self {
-        let body = message.body.as_deref().unwrap_or_default();
-        let record: Option<InvocationRecord> = serde_json::from_str(body).ok();
-        let state = match record {
-            Some(_) => MessageState::Waiting,
-            None => MessageState::Unreadable,
-        };
-        Self {
-            id: message.message_id.clone().unwrap_or_default(),
-            state,
-            range: record.map(|record| record.range),
-            rows: Vec::new(),
-        }
-    }
-}
-
-/// Lists or redrives the messages. Returns [`ExitStatus::Problems`] if an email can no longer be
-/// sent.
-pub(crate) async fn run(command: UnsentCommand, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
-    let (args, is_redrive) = match command {
-        UnsentCommand::List(args) => (args, false),
-        UnsentCommand::Redrive(args) => (args, true),
-    };
-    let workspace = args.database.open(open_embedded).await?;
-    let messages = workspace.run(async |workspace| {
-        let queue = open_queue(workspace, args.queue_url)?;
-        if is_redrive {
-            redrive_all(workspace, &queue).await
-        } else {
-            list(&queue).await
-        }
-    });
-    let messages = messages.await?;
-    print(&messages, args.output.format)?;
-    let is_ok = messages.iter().all(|message| {
-        matches!(
-            message.state,
-            MessageState::Waiting | MessageState::Redriven
-        )
-    });
-    Ok(ExitStatus::done_if(is_ok))
 }
 
 fn open_queue(workspace: &Workspace, url: Option<String>) -> Result<Queue> {
@@ -143,62 +105,74 @@ fn open_queue(workspace: &Workspace, url: Option<String>) -> Result<Queue> {
     Ok(Queue::new(&workspace.connection.config, url))
 }
 
-async fn list(queue: &Queue) -> Result<Vec<UnsentMessage>> {
-    let received = queue.receive_all().await?;
-    for message in &received {
-        queue.release(message).await?;
-    }
-    Ok(received.iter().map(UnsentMessage::parse).collect())
-}
-
-async fn redrive_all(workspace: &Workspace, queue: &Queue) -> Result<Vec<UnsentMessage>> {
-    let received = queue.receive_all().await?;
-    let redrive = Redrive {
-        streams: Streams::new(&workspace.connection.config),
-        outbox: Outbox::new(
-            workspace.connection.client.clone(),
-            workspace.names.outbox.clone(),
-        ),
-        now: now(),
-    };
+async fn list(workspace: &Workspace, queue_url: Option<String>) -> Result<Vec<UnsentMessage>> {
+    let received = open_queue(workspace, queue_url)?.peek().await?;
+    let users = workspace.users().await?;
     let mut messages = Vec::new();
-    for message in &received {
-        let redriven = redrive.message(message).await?;
-        if redriven.state == MessageState::Unreadable {
-            queue.release(message).await?;
-        } else {
-            queue.delete(message).await?;
-        }
-        messages.push(redriven);
+    for message in received {
+        messages.push(UnsentMessage::read(message, &users).await);
     }
+    messages.sort_by(|one, other| one.queued_at.cmp(&other.queued_at));
     Ok(messages)
 }
 
-struct Redrive {
-    streams: Streams,
-    outbox: Outbox,
-    now: DateTime<Utc>,
+impl UnsentMessage {
+    async fn read(message: Message, users: &Users) -> Self {
+        let email = match outbox_row(message.body().unwrap_or_default()) {
+            Some(row) => Some(UnsentEmail::of(&row, users).await),
+            None => None,
+        };
+        Self {
+            queued_at: time(sent_at(&message)),
+            id: message.message_id.unwrap_or_default(),
+            email,
+        }
+    }
 }
 
-impl Redrive {
-    /// Puts the records that `message` locates back into the outbox.
-    async fn message(&self, message: &Message) -> Result<UnsentMessage> {
-        let mut message = UnsentMessage::parse(message);
-        let Some(range) = &message.range else {
-            return Ok(message);
+/// Reads the outbox row in the stream record `body`.
+fn outbox_row(body: &str) -> Option<OutboxRow> {
+    let record: Value = serde_json::from_str(body).ok()?;
+    OutboxRow::from_image(&record["dynamodb"]["NewImage"], now())
+}
+
+fn sent_at(message: &Message) -> Option<DateTime<Utc>> {
+    let attributes = message.attributes.as_ref()?;
+    let millis = attributes.get(&MessageSystemAttributeName::SentTimestamp)?;
+    DateTime::from_timestamp_millis(millis.parse().ok()?)
+}
+
+impl UnsentEmail {
+    async fn of(row: &OutboxRow, users: &Users) -> Self {
+        let reason = match users.find(&row.email).await {
+            Ok(UserLookup::One(user)) => recorded_reason(&user, &row.email_id()),
+            Ok(UserLookup::Unknown) => Some("no account has the address".to_owned()),
+            Ok(UserLookup::Ambiguous) => Some("several accounts have the address".to_owned()),
+            Err(error) => Some(format!("the account cannot be read: {error}")),
         };
-        let Some(records) = range.read(&self.streams).await? else {
-            message.state = MessageState::Gone;
-            return Ok(message);
-        };
-        for record in &records {
-            if let Some(row) = self.outbox.redrive(record, self.now).await? {
-                message.rows.push(row);
-            }
+        let account = row.email.digest();
+        let reason = reason.unwrap_or_else(|| {
+            format!("no reason is recorded; search the mailer's log for {account}")
+        });
+        Self {
+            account,
+            kind: row.kind.as_str(),
+            requested_at: time(Some(row.at)),
+            reason,
         }
-        message.state = MessageState::Redriven;
-        Ok(message)
     }
+}
+
+/// Returns the outcome that the user's row has for the email `id`.
+fn recorded_reason(user: &User, id: &EmailId) -> Option<String> {
+    let mut emails = user.recovery.emails.iter();
+    let email = emails.find(|email| email.id == *id)?;
+    let DeliveryOutcome { state, reason, .. } = email.outcome.as_ref()?;
+    let state = state.as_str();
+    Some(match reason {
+        Some(reason) => format!("{state}: {reason}"),
+        None => state.to_owned(),
+    })
 }
 
 fn print(messages: &[UnsentMessage], format: OutputFormat) -> Result<()> {
@@ -209,13 +183,24 @@ fn print(messages: &[UnsentMessage], format: OutputFormat) -> Result<()> {
         println!("the queue is empty");
     }
     for message in messages {
-        println!("{}: {}", message.id, message.state.describe());
-        if let Some(range) = &message.range {
-            println!("  {range}");
-        }
-        for row in &message.rows {
-            println!("  in the outbox as {row}");
-        }
+        let UnsentMessage {
+            id,
+            queued_at,
+            email,
+        } = message;
+        let Some(email) = email else {
+            println!("message {id}, queued {queued_at}");
+            println!("  unreadable: not a stream record of the outbox");
+            continue;
+        };
+        let UnsentEmail {
+            account,
+            kind,
+            requested_at,
+            reason,
+        } = email;
+        println!("{account}  {kind}, requested {requested_at}, queued {queued_at}");
+        println!("  {reason}");
     }
     Ok(())
 }
@@ -223,49 +208,41 @@ fn print(messages: &[UnsentMessage], format: OutputFormat) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    fn message(body: &Value) -> Message {
-        Message::builder()
-            .message_id("m")
-            .body(body.to_string())
-            .build()
+    fn record() -> Value {
+        json!({
+            "eventName": "INSERT",
+            "eventSource": "aws:dynamodb",
+            "dynamodb": {
+                "SequenceNumber": "800000000003126276362",
+                "NewImage": {
+                    "id": { "S": "request#192.0.2.1#0" },
+                    "kind": { "S": "reset_requested" },
+                    "email": { "S": "ada@example.com" },
+                },
+            },
+        })
     }
 
     #[test]
-    fn an_invocation_record_is_parsed() {
-        let message = UnsentMessage::parse(&message(&json!({
-            "requestContext": { "condition": "RecordAgeExceeded", "approximateInvokeCount": 7 },
-            "responseContext": { "statusCode": 200 },
-            "version": "1.0",
-            "timestamp": "2026-01-05T15:31:00.000Z",
-            "DDBStreamBatchInfo": {
-                "shardId": "shardId-00000001573689847184-864758bb",
-                "startSequenceNumber": "800000000003126276362",
-                "endSequenceNumber": "800000000003126276363",
-                "approximateArrivalOfFirstRecord": "2026-01-05T09:30:12Z",
-                "approximateArrivalOfLastRecord": "2026-01-05T09:30:12Z",
-                "batchSize": 2,
-                "streamArn": "arn:aws:dynamodb:eu-central-1:123456789012:table/outbox/stream/2026-01-05T09:00:00.000"
-            }
-        })));
-        assert_eq!(message.state, MessageState::Waiting);
-        let range = message.range.expect("a range");
-        assert_eq!(
-            range.to_string(),
-            "2 records since 2026-01-05T09:30:12Z, starting at 800000000003126276362"
-        );
+    fn a_stream_record_of_the_outbox_is_read() {
+        let row = outbox_row(&record().to_string()).expect("a row");
+        assert_eq!(row.email.as_str(), "ada@example.com");
     }
 
     #[test]
     fn any_other_message_is_unreadable() {
+        let mut deletion = record();
+        deletion["dynamodb"]["NewImage"] = Value::Null;
         for body in [
+            deletion,
             json!({}),
-            json!("x"),
+            json!([record()]),
             json!({ "source": "aws.ses", "detail": {} }),
         ] {
-            let message = UnsentMessage::parse(&message(&body));
-            assert_eq!(message.state, MessageState::Unreadable);
+            assert_eq!(outbox_row(&body.to_string()), None, "{body}");
         }
+        assert_eq!(outbox_row("not JSON"), None);
     }
 }

@@ -56,19 +56,6 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         """Logs nothing."""
 
 
-class TrimmedStreams(Recorder):
-    """A moto whose streams have lost all records, since moto itself never trims them."""
-
-    def record(self, action, body):
-        """Records nothing: the caller is the operator's command."""
-
-    def response_to(self, action, body):
-        if action != "GetShardIterator":
-            return super().response_to(action, body)
-        error = json.dumps({"__type": "com.amazonaws.dynamodb.v20120810#TrimmedDataAccessException"})
-        return 400, {"content-type": "application/x-amz-json-1.0"}, error.encode()
-
-
 def deliver_batch(sqs, queue, mailer, size=10):
     """Does what Lambda does with a queue: hands one batch to the mailer and deletes what did not fail.
 

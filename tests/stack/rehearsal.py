@@ -1,17 +1,14 @@
-"""A rehearsed stack: in place of API Gateway, the pipe, the event source mapping and the operator, it calls
-the functions and reads what they did."""
+"""A rehearsed stack: in place of API Gateway, the pipe and the event source mapping, it calls the
+functions and reads what they did."""
 
 import html
 import json
-import os
 import re
-import subprocess
 
 from moto.events.models import EventPattern
 from moto.ses.models import ses_backends
 
 from functions import Function, deliver_batch
-from template import ROOT
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 SENDER, ADDRESS = "no-reply@example.com", "Ada@Example.com"
@@ -135,29 +132,7 @@ class System:
             self.sqs.change_message_visibility(QueueUrl=self.mail_queue, ReceiptHandle=handle, VisibilityTimeout=0)
         return not failed
 
-    def give_up(self):
-        """Puts the new records into the dead-letter queue as Lambda does. Returns them and the message."""
-        given_up = [record for record in self.records()[self.delivered :] if self.is_wanted(record)]
-        self.delivered = len(self.records())
-        batch = {
-            "shardId": self.shards()[0]["ShardId"],
-            "startSequenceNumber": given_up[0]["dynamodb"]["SequenceNumber"],
-            "endSequenceNumber": given_up[-1]["dynamodb"]["SequenceNumber"],
-            "approximateArrivalOfFirstRecord": "2026-01-05T09:30:12Z",
-            "approximateArrivalOfLastRecord": "2026-01-05T09:30:12Z",
-            "batchSize": len(given_up),
-            "streamArn": self.stream,
-        }
-        context = {"condition": "RecordAgeExceeded"}
-        message = {"requestContext": context, "version": "1.0", "DDBStreamBatchInfo": batch}
-        self.put_unsent(message)
-        return given_up, message
-
-    def put_unsent(self, message):
-        queue = self.stack.names["UnsentMailQueue"]
-        self.stack.client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(message))
-
-    # SES, the users table and the operator
+    # SES and the users table
 
     def emails(self):
         """Returns the emails in moto's SES, oldest first."""
@@ -180,10 +155,3 @@ class System:
 
     def user(self):
         return self.stack.client("dynamodb").get_item(TableName=self.users_table, Key=self.user_key)["Item"]
-
-    def unsent(self, command, endpoint=None):
-        """Returns the exit status of `unsent`, the operator's command, and the states that it prints."""
-        environment = {**os.environ, "AWS_ENDPOINT_URL": endpoint or self.stack.url}
-        command = ["target/debug/local", "unsent", command, "--stack", "rehearsal", "--output", "json"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)
-        return done.returncode, sorted(line["state"] for line in json.loads(done.stdout or b"[]"))

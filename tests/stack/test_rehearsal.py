@@ -4,7 +4,7 @@ The result of SAM's transformation becomes a stack in moto. The functions' binar
 environment that the stack sets, against moto's DynamoDB, streams and SES. All their calls are
 recorded and compared with what their roles allow.
 
-Fixtures are the steps of one reset, in this order: requested, refused, links, changed, redriven,
+Fixtures are the steps of one reset, in this order: requested, refused, links, changed,
 bounced. Each test is about one step, so any test runs by itself."""
 
 import copy
@@ -19,7 +19,6 @@ import pytest
 from moto.events.models import EventPattern
 from moto.server import ThreadedMotoServer
 
-from functions import TrimmedStreams
 from moto_stack import Stack
 from rehearsal import ACCOUNT, ADDRESS, CHANGE, FORGOT, REGION, SENDER, System
 from template import ROOT
@@ -203,63 +202,6 @@ def test_one_notice_says_that_the_password_was_changed(changed):
     assert "was changed" in notice.subject
 
 
-# The operator's command for what Lambda has given up
-
-
-@pytest.fixture(scope="module")
-def redriven(system, changed):
-    """Lambda gives up on a request; `unsent` lists and redrives it, twice."""
-    response = system.forgot()
-    given_up, message = system.give_up()
-    listed = system.unsent("list")
-
-    known = len(system.tokens())
-    first = system.unsent("redrive")
-    first_delivered, first_tokens = system.deliver(), len(system.tokens()) - known
-
-    # A redrive that was interrupted leaves the message in the queue and its row in the outbox.
-    system.put_unsent(message)
-    second = system.unsent("redrive")
-    second_delivered, second_tokens = system.deliver(), len(system.tokens()) - known - first_tokens
-
-    for unsendable in (message, {"source": "aws.ses"}):
-        system.put_unsent(unsendable)
-    unsendable = system.unsent("redrive", TrimmedStreams.start(moto=system.stack.url))
-    return SimpleNamespace(
-        response=response,
-        given_up=given_up,
-        listed=listed,
-        first=(first, first_delivered, first_tokens),
-        second=(second, second_delivered, second_tokens),
-        unsendable=unsendable,
-        left=system.unsent("list"),
-    )
-
-
-def test_a_third_request_works(redriven):
-    assert redriven.response == WORKED
-
-
-def test_unsent_lists_what_lambda_has_given_up(redriven):
-    assert redriven.listed == (0, ["waiting"])
-
-
-def test_a_redriven_email_is_sent(redriven):
-    assert redriven.first == ((0, ["redriven"]), True, len(redriven.given_up))
-
-
-def test_the_same_message_sends_no_second_email(redriven):
-    assert redriven.second == ((0, ["redriven"]), True, 0)
-
-
-def test_unsent_reports_what_cannot_be_redriven(redriven):
-    assert redriven.unsendable == (3, ["gone", "unreadable"])
-
-
-def test_unsent_leaves_an_unreadable_message_in_the_queue(redriven):
-    assert redriven.left == (3, ["unreadable"])
-
-
 # The bounce
 
 
@@ -275,7 +217,7 @@ def bounce_event(system):
 
 
 @pytest.fixture(scope="module")
-def bounced(system, redriven):
+def bounced(system, changed):
     """The last email bounces; then the user asks again."""
     event = bounce_event(system)
     result = system.mailer.invoke(event)

@@ -58,8 +58,6 @@ pub struct OutboxRow {
     pub at: DateTime<Utc>,
     /// Language of the page that the request came from.
     pub locale: Option<String>,
-    /// `id` of the original row, if this one was redriven.
-    pub event_id: Option<String>,
 }
 
 impl OutboxRow {
@@ -79,7 +77,6 @@ impl OutboxRow {
             count: number("count", 1)?,
             at: DateTime::from_timestamp_millis(number("at", now.timestamp_millis())?)?,
             locale: string("locale").map(str::to_owned),
-            event_id: string("event_id").map(str::to_owned),
         })
     }
 
@@ -94,17 +91,15 @@ impl OutboxRow {
             ("at".to_owned(), millis(self.at)),
             ("expires_at".to_owned(), number(expires_at)),
         ]);
-        for (name, value) in [("locale", &self.locale), ("event_id", &self.event_id)] {
-            item.extend(value.as_ref().map(|text| (name.to_owned(), string(text))));
-        }
+        let locale = self.locale.as_ref();
+        item.extend(locale.map(|locale| ("locale".to_owned(), string(locale))));
         item
     }
 
-    /// Returns the ID of the email. A redriven row keeps that of the original, so the account's
-    /// budget is charged once.
+    /// Returns the ID of the email.
     #[must_use]
     pub fn email_id(&self) -> EmailId {
-        EmailId::new(self.event_id.as_ref().unwrap_or(&self.id), self.count)
+        EmailId::new(&self.id, self.count)
     }
 }
 
@@ -182,29 +177,7 @@ impl Outbox {
             count: 1,
             at: now,
             locale: None,
-            event_id: None,
         };
-        self.put_new(&row, now).await.map(drop)
-    }
-
-    /// Puts the email of a stream record into the outbox again. Returns the ID of the new row, or
-    /// `None` for a record that needs no email.
-    ///
-    /// The row is named after the record, so repeated calls add it once.
-    pub async fn redrive(
-        &self,
-        record: &Value,
-        now: DateTime<Utc>,
-    ) -> Result<Option<String>, AwsError> {
-        let Some(row) = redriven(record, now) else {
-            return Ok(None);
-        };
-        self.put_new(&row, now).await?;
-        Ok(Some(row.id))
-    }
-
-    /// Writes `row`, unless there is one with its ID; returns whether it was written.
-    async fn put_new(&self, row: &OutboxRow, now: DateTime<Utc>) -> Result<bool, AwsError> {
         let response = self
             .client
             .put_item()
@@ -213,7 +186,7 @@ impl Outbox {
             .condition_expression("attribute_not_exists(id)")
             .send()
             .await;
-        is_applied("PutItem outbox", response)
+        is_applied("PutItem outbox", response).map(drop)
     }
 
     /// Calls `each` with kind, count and time of every row written since `since`. Stops after
@@ -271,7 +244,6 @@ impl Outbox {
             count: 1,
             at: now,
             locale: Some(locale.to_owned()),
-            event_id: None,
         };
         Put::builder()
             .table_name(table)
@@ -279,20 +251,6 @@ impl Outbox {
             .build()
             .expect("a put has a table and an item")
     }
-}
-
-/// Returns the row that puts the email of a stream record into the outbox again.
-fn redriven(record: &Value, now: DateTime<Utc>) -> Option<OutboxRow> {
-    if record["eventName"] == "REMOVE" {
-        return None;
-    }
-    let change = &record["dynamodb"];
-    let row = OutboxRow::from_image(&change["NewImage"], now)?;
-    Some(OutboxRow {
-        id: format!("redrive#{}", change["SequenceNumber"].as_str()?),
-        event_id: row.event_id.or(Some(row.id)),
-        ..row
-    })
 }
 
 #[cfg(test)]
@@ -332,17 +290,6 @@ mod tests {
         row.retain(|name, _| name != "count" && name != "at");
         let row = read(&image).expect("a row");
         assert_eq!((row.count, row.at), (1, DateTime::UNIX_EPOCH));
-    }
-
-    #[test]
-    fn a_redriven_row_keeps_the_email_id() {
-        let record = json!({ "eventName": "INSERT", "dynamodb": { "NewImage": image(), "SequenceNumber": "100" } });
-        let row = redriven(&record, DateTime::UNIX_EPOCH).expect("a row");
-        assert_eq!(row.id, "redrive#100");
-        assert_eq!(
-            Some(row.email_id()),
-            read(&image()).map(|row| row.email_id())
-        );
     }
 
     #[test]
