@@ -5,6 +5,7 @@
 mod account;
 mod dynamodb;
 mod finding;
+mod mail_queue;
 mod reset_url;
 mod ses;
 
@@ -85,6 +86,7 @@ async fn check_all(
         settings("mailer", mailer.clone().map(drop)),
     ];
     findings.extend(dynamodb::check_tables(workspace).await);
+    findings.extend(mail_queue::check(workspace).await);
     let ses = ses::client(&workspace.connection.config, env);
     findings.extend(ses::check_account(&ses).await);
     if let Ok(mailer) = &mailer {
