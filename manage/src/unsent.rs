@@ -29,7 +29,7 @@ pub enum UnsentCommand {
     /// List the emails in the queue, and why they could not be sent
     List(ListArgs),
     /// Send them after all: move the messages back to the mail queue
-    Redrive(RedriveArgs),
+    Redrive(QueueArgs),
 }
 
 /// Options of `unsent list`.
@@ -41,15 +41,9 @@ pub struct ListArgs {
     output: OutputArgs,
 }
 
-/// Options of `unsent redrive`.
+/// Options that choose the queue.
 #[derive(Args)]
-pub struct RedriveArgs {
-    #[command(flatten)]
-    queue: QueueArgs,
-}
-
-#[derive(Args)]
-struct QueueArgs {
+pub struct QueueArgs {
     /// URL of the queue [default: that of the stack]
     #[arg(long, value_name = "URL")]
     queue_url: Option<String>,
@@ -90,9 +84,9 @@ pub(crate) async fn run(command: UnsentCommand) -> Result<ExitStatus> {
             let is_readable = messages.iter().all(|message| message.email.is_some());
             Ok(ExitStatus::done_if(is_readable))
         }
-        UnsentCommand::Redrive(RedriveArgs { queue }) => {
-            let workspace = queue.deployed.open().await?;
-            redrive::run(&open_queue(&workspace, queue.queue_url)?).await
+        UnsentCommand::Redrive(args) => {
+            let workspace = args.deployed.open().await?;
+            redrive::run(&open_queue(&workspace, args.queue_url)?).await
         }
     }
 }
@@ -183,24 +177,15 @@ fn print(messages: &[UnsentMessage], format: OutputFormat) -> Result<()> {
         println!("the queue is empty");
     }
     for message in messages {
-        let UnsentMessage {
-            id,
-            queued_at,
-            email,
-        } = message;
-        let Some(email) = email else {
+        let (id, queued_at) = (&message.id, &message.queued_at);
+        if let Some(email) = &message.email {
+            let (account, kind, at) = (&email.account, email.kind, &email.requested_at);
+            println!("{account}  {kind}, requested {at}, queued {queued_at}");
+            println!("  {}", email.reason);
+        } else {
             println!("message {id}, queued {queued_at}");
             println!("  unreadable: not a stream record of the outbox");
-            continue;
-        };
-        let UnsentEmail {
-            account,
-            kind,
-            requested_at,
-            reason,
-        } = email;
-        println!("{account}  {kind}, requested {requested_at}, queued {queued_at}");
-        println!("  {reason}");
+        }
     }
     Ok(())
 }
