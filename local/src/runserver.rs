@@ -53,7 +53,7 @@ pub async fn run(args: RunserverArgs) -> Result<()> {
         settings: [].into(),
         inherit_env: true,
         demo_account: true,
-        poll_stream: true,
+        send_email: true,
         refusals: Some(refusals),
     })
     .await?;

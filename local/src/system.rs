@@ -1,4 +1,4 @@
-//! The whole system in one process: gateway, functions, DynamoDB with its stream, SES.
+//! The whole system in one process: gateway, functions, DynamoDB with its stream, mail queue, SES.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,6 @@ use std::{
 use anyhow::Result;
 use aws::tables::TableNames;
 use aws_sdk_dynamodb::Client as DynamoDb;
-use aws_types::SdkConfig;
 use confirm::settings::ConfirmSettings;
 use mailer::settings::MailerSettings;
 use manage::{
@@ -31,11 +30,12 @@ use tokio::{
 
 use crate::{
     database::{EmbeddedDynamoDb, create_folder},
-    demo_account,
+    demo_account, event_source,
     gateway::{self, Functions},
     inbox::{self, Inbox},
+    mail_queue::MailQueue,
+    pipe::Pipe,
     ses,
-    stream_poller::StreamPoller,
 };
 
 /// Start options of the system. A port of 0 means any free one.
@@ -57,8 +57,8 @@ pub struct Options {
     pub inherit_env: bool,
     /// Whether the embedded database gets the demo account.
     pub demo_account: bool,
-    /// Whether this process feeds the mailer from the outbox's stream.
-    pub poll_stream: bool,
+    /// Whether this process sends the emails that are due in the outbox.
+    pub send_email: bool,
     /// Refused requests, for the admin panel.
     pub refusals: Option<Refusals>,
 }
@@ -76,7 +76,7 @@ impl Options {
             settings: BTreeMap::new(),
             inherit_env: false,
             demo_account: false,
-            poll_stream: true,
+            send_email: true,
             refusals: None,
         }
     }
@@ -94,7 +94,8 @@ pub struct LocalSystem {
     embedded: Option<EmbeddedDynamoDb>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
-    poller: Option<JoinHandle<()>>,
+    mail_queue: Arc<MailQueue>,
+    deliveries: Vec<JoinHandle<()>>,
 }
 
 impl LocalSystem {
@@ -125,7 +126,17 @@ impl LocalSystem {
         let mailer = Arc::new(mailer);
         let (events, received) = mpsc::unbounded_channel();
         tokio::spawn(deliver_events(received, mailer.clone()));
-        let poller = start_stream_poller(&options, &config, &dynamodb, &names, mailer).await?;
+        let mail_queue = Arc::new(open_mail_queue(options.data.as_deref(), &env)?);
+        let mut deliveries = Vec::new();
+        if options.send_email {
+            let streams = aws_sdk_dynamodbstreams::Client::new(&config);
+            let pipe = Pipe::new(&dynamodb, streams, &names.outbox, mail_queue.clone()).await?;
+            deliveries.push(tokio::spawn(pipe.run()));
+            for _ in 0..event_source::CONCURRENCY {
+                let invocations = event_source::run(mail_queue.clone(), mailer.clone(), now);
+                deliveries.push(tokio::spawn(invocations));
+            }
+        }
 
         let (stop, stopped) = watch::channel(false);
         let pages = inbox::router(inbox.clone()).merge(admin::router(admin));
@@ -146,7 +157,8 @@ impl LocalSystem {
             embedded,
             stop,
             servers,
-            poller,
+            mail_queue,
+            deliveries,
         })
     }
 
@@ -192,6 +204,12 @@ impl LocalSystem {
         &self.inbox
     }
 
+    /// Returns the mail queue.
+    #[must_use]
+    pub fn mail_queue(&self) -> &MailQueue {
+        &self.mail_queue
+    }
+
     /// Returns whether the system's DynamoDB is the embedded one.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
@@ -202,8 +220,8 @@ impl LocalSystem {
     /// database.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        if let Some(poller) = self.poller {
-            poller.abort();
+        for delivery in self.deliveries {
+            delivery.abort();
         }
         for server in self.servers {
             let _ = timeout(server::GRACE, server).await;
@@ -284,24 +302,9 @@ fn open_inbox(data: Option<&Path>) -> Result<Inbox> {
     }
 }
 
-async fn start_stream_poller(
-    options: &Options,
-    config: &SdkConfig,
-    dynamodb: &DynamoDb,
-    names: &TableNames,
-    mailer: Arc<mailer::App>,
-) -> Result<Option<JoinHandle<()>>> {
-    if !options.poll_stream {
-        return Ok(None);
-    }
-    let streams = aws_sdk_dynamodbstreams::Client::new(config);
-    let checkpoints = options
-        .data
-        .as_ref()
-        .map(|data| data.join("stream-places.json"));
-    let poller =
-        StreamPoller::new(dynamodb, streams, &names.outbox, mailer, now, checkpoints).await?;
-    Ok(Some(tokio::spawn(poller.run())))
+fn open_mail_queue(data: Option<&Path>, env: &Environment<'_>) -> Result<MailQueue> {
+    let file = data.map(|data| data.join("mail-queue.jsonl"));
+    MailQueue::open(file.as_deref(), MailQueue::visibility_timeout(env)?)
 }
 
 /// Delivers SES's events to the mailer, as `EventBridge` does, until the endpoint stops.

@@ -109,7 +109,7 @@ impl Builder {
         let options = Options {
             dynamodb_url: Some(dynamodb.url()),
             settings: self.settings,
-            poll_stream: !self.is_delivery_manual,
+            send_email: !self.is_delivery_manual,
             ..Options::in_memory()
         };
         let system = Box::pin(LocalSystem::start(options)).await;
@@ -137,7 +137,7 @@ impl Builder {
         let options = Options {
             dynamodb_url: other_dynamodb(),
             settings,
-            poll_stream: false,
+            send_email: false,
             ..Options::in_memory()
         };
         let services = Box::pin(LocalSystem::start(options)).await;

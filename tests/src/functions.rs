@@ -32,7 +32,7 @@ pub fn at(seconds: i64) -> DateTime<Utc> {
     noon + TimeDelta::seconds(seconds)
 }
 
-/// What [`Functions::deliver`] returns if no record failed.
+/// What [`Functions::deliver`] returns if no message failed.
 pub const NO_FAILURES: [&str; 0] = [];
 /// Source address of the requests whose client does not matter.
 const CLIENT: &str = "192.0.2.1";
@@ -107,18 +107,14 @@ impl Functions {
         http_response(Box::pin(handled).await)
     }
 
-    /// Delivers `records` to the mailer as one batch. Returns the sequence numbers that it reports
-    /// as failed.
+    /// Delivers stream records to the mailer as one batch of messages. Returns the IDs of those that
+    /// failed, which are the records' sequence numbers.
     pub async fn deliver(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
         self.deliver_until(records, now, None).await
     }
 
-    /// Delivers `records` when half of the function's time has already passed.
-    pub async fn deliver_after_soft_deadline(
-        &self,
-        records: &[Value],
-        now: DateTime<Utc>,
-    ) -> Vec<String> {
+    /// Delivers `records` when the function's time is up.
+    pub async fn deliver_too_late(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
         self.deliver_until(records, now, Some(Instant::now())).await
     }
 
@@ -134,13 +130,11 @@ impl Functions {
         &self,
         records: &[Value],
         now: DateTime<Utc>,
-        soft_deadline: Option<Instant>,
+        end_by: Option<Instant>,
     ) -> Vec<String> {
-        let batch = mailer::Batch::read(json!({ "Records": records })).expect("a batch");
+        let batch = mailer::Batch::read(&mail_event(records)).expect("a batch");
         let mut rng = SysRng;
-        let handled = self
-            .mailer
-            .handle_batch(batch, now, soft_deadline, &mut rng);
+        let handled = self.mailer.handle_batch(batch, now, end_by, &mut rng);
         let response = Box::pin(handled).await;
         response
             .batch_item_failures
@@ -148,6 +142,21 @@ impl Functions {
             .map(|failure| failure.item_identifier)
             .collect()
     }
+}
+
+/// Builds the event with which Lambda delivers messages that contain `records`. A message's ID is the
+/// sequence number of its record.
+#[must_use]
+pub fn mail_event(records: &[Value]) -> Value {
+    let message = |record: &Value| {
+        json!({
+            "messageId": sequence_number(record),
+            "body": record.to_string(),
+            "attributes": { "ApproximateReceiveCount": "1" },
+            "eventSource": "aws:sqs",
+        })
+    };
+    json!({ "Records": records.iter().map(message).collect::<Vec<_>>() })
 }
 
 /// Builds a stream record of the outbox that owes `email` an email of `kind`. Records with the same

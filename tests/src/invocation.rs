@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{GOOD_PASSWORD, TestApp, has_password, user},
-    functions::{Functions, at, bounce_event, stream_record},
+    functions::{Functions, at, bounce_event, mail_event, stream_record},
     http::HttpResponse,
     lambda::sample_event,
     link::Link,
@@ -132,7 +132,7 @@ impl Invocation {
         };
         match self.task {
             Task::RequestReset => http("request.json", json!({ "email": self.email })),
-            Task::SendLink | Task::SendNotice => json!({ "Records": [self.stream_record()] }),
+            Task::SendLink | Task::SendNotice => mail_event(&[self.stream_record()]),
             Task::RecordBounce => self.bounce_event(),
             Task::ChangePassword => {
                 let token = self.token.expose();

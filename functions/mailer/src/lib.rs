@@ -1,39 +1,48 @@
-//! Sends the emails that the outbox's stream requests, and records the delivery outcomes that SES
-//! reports.
+//! Sends the emails that are due, and records the delivery outcomes that SES reports.
 //!
-//! Records are handled in order. The first one that fails for a reason that may pass is reported
-//! together with those after it, and Lambda delivers them again. A record that can never succeed
-//! is counted and skipped, so it does not block the others.
+//! Each email is a message of a queue. The messages of a batch are handled concurrently, and each
+//! succeeds or fails on its own: one that fails returns to the queue, and after six hours it moves
+//! to the queue of unsent email. Only an email whose recipient SES refuses is given up.
 
-mod record;
+mod batch;
+mod message;
+mod refusal;
 mod sender;
 mod ses_event;
 pub mod settings;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws::{
     AwsError, DynamoDb, SdkConfig,
-    metrics::{Metric, count},
+    metrics::{Metric, count, count_for},
     tables::{BudgetClaim, OutboxRow, OutcomeUpdate, TokenRow, Tokens, User, UserLookup, Users},
 };
 use chrono::{DateTime, Utc};
 use content::email::{self, Email, EmailContext};
+use futures::{StreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent};
 use rand::TryCryptoRng;
 use rules::{
+    address::EmailAddress,
     environment::Environment,
-    recovery::{DeliveryOutcome, DeliveryState, EmailKind},
+    recovery::{DeliveryOutcome, DeliveryState, EmailId, EmailKind},
     token::ResetToken,
 };
-use serde::Serialize;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+pub use batch::{Batch, BatchItemFailure, BatchResponse};
+use message::Content;
 use sender::{SendError, Sender};
 use ses_event::DeliveryReport;
 use settings::MailerSettings;
 
+/// Accounts handled concurrently: the size of a batch from SQS without a batching window.
+const MAX_CONCURRENT_ACCOUNTS: usize = 10;
 /// Maximum number of attempts at claiming an email while other writers change the user's row.
 const MAX_CLAIM_ATTEMPTS: usize = 3;
 
@@ -47,19 +56,15 @@ pub struct App {
 
 /// An event that the function is invoked with.
 pub enum Event {
-    /// Records of the outbox's stream, from Lambda's event source mapping.
-    Outbox(Batch),
+    /// Messages of the mail queue, from Lambda's event source mapping.
+    Emails(Batch),
     /// A delivery event from SES, through `EventBridge`.
     Ses(Value),
 }
 
-/// A batch of stream records. Each is parsed on its own, so a malformed one does not block the
-/// others.
-pub struct Batch(Vec<Value>);
-
-/// Error for an event that is neither a batch of DynamoDB stream records nor from SES.
+/// Error for an event that is neither a batch of SQS messages nor from SES.
 #[derive(Debug, thiserror::Error)]
-#[error("expected records of a DynamoDB stream or an event from SES")]
+#[error("expected messages of an SQS queue or an event from SES")]
 pub struct UnknownEvent;
 
 impl Event {
@@ -68,38 +73,11 @@ impl Event {
         if event["source"] == "aws.ses" && event["detail"].is_object() {
             return Ok(Self::Ses(event));
         }
-        Batch::read(event).map(Self::Outbox)
+        Batch::read(&event).map(Self::Emails)
     }
 }
 
-impl Batch {
-    /// Extracts the records from `event`. Parsing them later keeps their contents out of errors
-    /// that the runtime logs.
-    pub fn read(mut event: Value) -> Result<Self, UnknownEvent> {
-        match event.get_mut("Records").map(Value::take) {
-            Some(Value::Array(records)) => Ok(Self(records)),
-            _ => Err(UnknownEvent),
-        }
-    }
-}
-
-/// The records to deliver again (`ReportBatchItemFailures`).
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchResponse {
-    /// Empty if every record is done.
-    pub batch_item_failures: Vec<BatchItemFailure>,
-}
-
-/// A record to deliver again.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BatchItemFailure {
-    /// Sequence number of the record.
-    pub item_identifier: String,
-}
-
-/// The reason why a record must be delivered again.
+/// The reason why an email was not sent yet.
 #[derive(Debug, thiserror::Error)]
 enum RetryReason {
     #[error(transparent)]
@@ -108,16 +86,20 @@ enum RetryReason {
     Send(#[from] SendError),
     #[error("no random token: {0}")]
     Random(String),
+    #[error("the function's time is nearly up")]
+    OutOfTime,
+    #[error("not a record of the outbox's stream")]
+    Unreadable,
 }
 
-/// The result of handling a record that need not be delivered again.
-#[derive(Debug, Clone, Copy)]
-enum RecordResult {
+/// The result of handling a message that need not return to the queue.
+#[derive(Debug)]
+enum MessageResult {
     Sent,
     /// No email is due, for this reason.
     Skipped(&'static str),
     /// SES refuses the recipient.
-    Refused,
+    Refused(AwsError),
 }
 
 /// The user to whom an email is due, or the reason why none is sent.
@@ -144,16 +126,16 @@ impl App {
     }
 
     /// Handles one invocation and returns its response.
-    pub async fn handle<R: TryCryptoRng>(
+    pub async fn handle<R: TryCryptoRng + Send>(
         &self,
         event: LambdaEvent<Value>,
         now: DateTime<Utc>,
         rng: &mut R,
     ) -> Result<Value, Error> {
-        let soft_deadline = soft_deadline(event.context.deadline, now);
+        let end_by = end_by(event.context.deadline, now);
         Ok(match Event::read(event.payload)? {
-            Event::Outbox(batch) => {
-                serde_json::to_value(self.handle_batch(batch, now, soft_deadline, rng).await)?
+            Event::Emails(batch) => {
+                serde_json::to_value(self.handle_batch(batch, now, end_by, rng).await)?
             }
             Event::Ses(event) => {
                 self.handle_ses_event(&event).await?;
@@ -162,58 +144,68 @@ impl App {
         })
     }
 
-    /// Handles a batch. After `soft_deadline`, if given, the remaining records are handed back
-    /// instead of handled: a batch cut off by the function's timeout would be delivered again as a
-    /// whole, and its first emails sent twice.
-    pub async fn handle_batch<R: TryCryptoRng>(
+    /// Handles a batch: its accounts concurrently, the messages of one account in order. At
+    /// `end_by`, if given, unfinished messages return to the queue: if the function's timeout cut
+    /// the batch off, all of it would return, and what was sent would be sent again.
+    pub async fn handle_batch<R: TryCryptoRng + Send>(
         &self,
         batch: Batch,
         now: DateTime<Utc>,
-        soft_deadline: Option<Instant>,
+        end_by: Option<Instant>,
         rng: &mut R,
     ) -> BatchResponse {
-        for (index, record) in batch.0.iter().enumerate() {
-            if index > 0
-                && soft_deadline.is_some_and(|soft_deadline| Instant::now() > soft_deadline)
-            {
-                tracing::warn!(
-                    "half of the invocation's time has passed; handing back the rest of the batch"
-                );
-                return failures(&batch.0[index..]);
-            }
-            match self.handle_record(record, now, rng).await {
-                Ok(RecordResult::Sent) => count(Metric::MailsSent),
-                Ok(RecordResult::Refused) => count(Metric::MailsFailed),
-                Ok(RecordResult::Skipped(reason)) => {
-                    count(Metric::MailsSkipped);
-                    tracing::info!(reason, "no email sent");
-                }
-                Err(error) => {
-                    count(Metric::MailsFailed);
-                    tracing::error!(%error, "the email will be retried");
-                    return failures(&batch.0[index..]);
-                }
-            }
-        }
-        BatchResponse::default()
+        let rng = Mutex::new(rng);
+        let accounts = batch.accounts(now).into_iter();
+        let accounts: Vec<_> = accounts
+            .map(|messages| self.handle_account(messages, now, end_by, &rng))
+            .collect();
+        let failed = stream::iter(accounts).buffer_unordered(MAX_CONCURRENT_ACCOUNTS);
+        let failed: Vec<Vec<&str>> = failed.collect().await;
+        batch.response(&failed.into_iter().flatten().collect())
     }
 
-    async fn handle_record<R: TryCryptoRng>(
+    /// Handles the messages of one account in order. Returns the IDs of those that failed.
+    async fn handle_account<'a, R: TryCryptoRng>(
         &self,
-        record: &Value,
+        messages: Vec<(&'a str, Content)>,
         now: DateTime<Utc>,
-        rng: &mut R,
-    ) -> Result<RecordResult, RetryReason> {
-        let Some(row) = record::outbox_row(record, now) else {
-            return Ok(RecordResult::Skipped("not a row of the outbox"));
+        end_by: Option<Instant>,
+        rng: &Mutex<&mut R>,
+    ) -> Vec<&'a str> {
+        let mut failed = Vec::new();
+        for (id, content) in messages {
+            let handled = self.handle_message(&content, now, rng);
+            let handled = match end_by {
+                None => handled.await,
+                Some(end_by) => timeout_at(end_by, handled)
+                    .await
+                    .unwrap_or(Err(RetryReason::OutOfTime)),
+            };
+            if !report(&content, handled) {
+                failed.push(id);
+            }
+        }
+        failed
+    }
+
+    async fn handle_message<R: TryCryptoRng>(
+        &self,
+        content: &Content,
+        now: DateTime<Utc>,
+        rng: &Mutex<&mut R>,
+    ) -> Result<MessageResult, RetryReason> {
+        let row = match content {
+            Content::Email(row) => row,
+            Content::Deletion => return Ok(MessageResult::Skipped("a deleted row")),
+            Content::Unreadable => return Err(RetryReason::Unreadable),
         };
-        let user = match self.claim(&row, now).await? {
+        let user = match self.claim(row, now).await? {
             Claim::Granted(user) => user,
-            Claim::Denied(reason) => return Ok(RecordResult::Skipped(reason)),
+            Claim::Denied(reason) => return Ok(MessageResult::Skipped(reason)),
         };
         match row.kind {
-            EmailKind::ResetRequested => self.send_link(&row, &user, now, rng).await,
-            EmailKind::PasswordChanged => self.send_notice(&row, &user, now).await,
+            EmailKind::ResetRequested => self.send_link(row, &user, now, rng).await,
+            EmailKind::PasswordChanged => self.send_notice(row, &user, now).await,
         }
     }
 
@@ -229,7 +221,7 @@ impl App {
                     return Ok(Claim::Denied("several accounts have the address"));
                 }
             };
-            if let Some(reason) = reason_not_to_send(&user, row.kind) {
+            if let Some(reason) = reason_not_to_send(&user, row.kind, &id) {
                 return Ok(Claim::Denied(reason));
             }
             let claim = self.users.claim_email(&user, &id, row.kind, budget, now);
@@ -252,10 +244,13 @@ impl App {
         row: &OutboxRow,
         user: &User,
         now: DateTime<Utc>,
-        rng: &mut R,
-    ) -> Result<RecordResult, RetryReason> {
-        let token =
-            ResetToken::generate(rng).map_err(|error| RetryReason::Random(error.to_string()))?;
+        rng: &Mutex<&mut R>,
+    ) -> Result<MessageResult, RetryReason> {
+        let token = {
+            let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+            ResetToken::generate(&mut **rng)
+        };
+        let token = token.map_err(|error| RetryReason::Random(error.to_string()))?;
         let ttl = self.settings.token_ttl;
         let token_row = TokenRow {
             user_key: user.key.clone(),
@@ -273,7 +268,7 @@ impl App {
         row: &OutboxRow,
         user: &User,
         now: DateTime<Utc>,
-    ) -> Result<RecordResult, RetryReason> {
+    ) -> Result<MessageResult, RetryReason> {
         let email = email::password_changed(&self.email_context(row, user), row.at);
         self.send(row, user, &email, now).await
     }
@@ -284,26 +279,41 @@ impl App {
         user: &User,
         email: &Email,
         now: DateTime<Utc>,
-    ) -> Result<RecordResult, RetryReason> {
-        let (account, id) = (user.email.digest(), row.email_id());
+    ) -> Result<MessageResult, RetryReason> {
+        let id = row.email_id();
         let sent = self.sender.send(&user.mail_to, row.kind, &id, email);
         match sent.await {
             Ok(()) => {
-                tracing::info!(account, kind = row.kind.as_str(), "email sent");
-                Ok(RecordResult::Sent)
+                let (account, kind) = (user.email.digest(), row.kind.as_str());
+                tracing::info!(account, kind, "email sent");
+                if user.recovery.outcome(&id).is_some() {
+                    let outcome = DeliveryOutcome::new(DeliveryState::Sent, now);
+                    self.note(user, &id, &outcome).await;
+                }
+                Ok(MessageResult::Sent)
             }
             Err(SendError::Refused(error)) => {
-                tracing::warn!(account, %error, "SES refused the email");
-                let outcome = DeliveryOutcome {
-                    state: DeliveryState::Refused,
-                    at: now,
-                    reason: Some(error.to_string()),
-                };
+                let outcome = DeliveryOutcome::new(DeliveryState::Refused, now).because(&error);
                 let (users, to) = (&self.users, &user.mail_to);
                 users.record_outcome(&user.email, &id, to, &outcome).await?;
-                Ok(RecordResult::Refused)
+                Ok(MessageResult::Refused(error))
             }
-            Err(error @ SendError::Later(_)) => Err(error.into()),
+            Err(SendError::Later(error)) => {
+                let outcome = DeliveryOutcome::new(DeliveryState::Waiting, now).because(&error);
+                self.note(user, &id, &outcome).await;
+                Err(SendError::Later(error).into())
+            }
+        }
+    }
+
+    /// Records the state of an email for operators. A failure changes nothing for the email.
+    async fn note(&self, user: &User, id: &EmailId, outcome: &DeliveryOutcome) {
+        let recorded = self
+            .users
+            .record_outcome(&user.email, id, &user.mail_to, outcome);
+        if let Err(error) = recorded.await {
+            let account = user.email.digest();
+            tracing::warn!(account, %error, "the state of the email is not recorded");
         }
     }
 
@@ -362,32 +372,51 @@ impl App {
     }
 }
 
-/// Returns the moment at which half of the invocation's time has passed; `None` if Lambda set no
-/// deadline.
-fn soft_deadline(deadline_millis: u64, now: DateTime<Utc>) -> Option<Instant> {
+/// Returns the moment at which nine tenths of the invocation's time have passed; `None` if Lambda
+/// set no deadline.
+fn end_by(deadline_millis: u64, now: DateTime<Utc>) -> Option<Instant> {
     let now_millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
     let remaining = deadline_millis.saturating_sub(now_millis);
-    (remaining > 0).then(|| Instant::now() + Duration::from_millis(remaining / 2))
+    (remaining > 0).then(|| Instant::now() + Duration::from_millis(remaining / 10 * 9))
 }
 
-fn failures(records: &[Value]) -> BatchResponse {
-    let failure = |item_identifier| BatchItemFailure { item_identifier };
-    BatchResponse {
-        batch_item_failures: records
-            .iter()
-            .filter_map(record::sequence_number)
-            .map(failure)
-            .collect(),
+/// Logs and counts the result of a message; returns whether the message is done.
+fn report(content: &Content, handled: Result<MessageResult, RetryReason>) -> bool {
+    let account = content.account().map(EmailAddress::digest);
+    let account = account.as_deref().unwrap_or_default();
+    match handled {
+        Ok(MessageResult::Sent) => {
+            count(Metric::MailsSent);
+            true
+        }
+        Ok(MessageResult::Skipped(reason)) => {
+            count(Metric::MailsSkipped);
+            tracing::info!(account, reason, "no email sent");
+            true
+        }
+        Ok(MessageResult::Refused(error)) => {
+            count_for(Metric::MailsFailed, account, &error);
+            tracing::warn!(account, %error, "SES refused the recipient");
+            true
+        }
+        Err(error) => {
+            count_for(Metric::MailsFailed, account, &error);
+            tracing::error!(account, %error, "the email will be retried");
+            false
+        }
     }
 }
 
-/// Returns the reason not to send the user an email of `kind`, if there is one. The notice also
-/// goes to the owner of an inactive account.
-fn reason_not_to_send(user: &User, kind: EmailKind) -> Option<&'static str> {
+/// Returns the reason not to send the user the email `id` of `kind`, if there is one. The notice
+/// also goes to the owner of an inactive account.
+fn reason_not_to_send(user: &User, kind: EmailKind, id: &EmailId) -> Option<&'static str> {
+    let known = user.recovery.outcome(id).map(|outcome| outcome.state);
     if kind == EmailKind::ResetRequested && !user.is_active {
         Some("inactive account")
     } else if user.suppression().is_some() {
         Some("suppressed")
+    } else if known >= Some(DeliveryState::Sent) {
+        Some("sent before")
     } else {
         None
     }
@@ -400,7 +429,11 @@ fn outcome_metric(state: DeliveryState) -> Option<Metric> {
         DeliveryState::Bounced => Some(Metric::MailsBounced),
         DeliveryState::Complained => Some(Metric::MailsComplained),
         DeliveryState::Rejected => Some(Metric::MailsRejected),
-        // Counted as a failure to send, still in transit, or not spam after all.
-        DeliveryState::Refused | DeliveryState::Delayed | DeliveryState::NotSpam => None,
+        // Counted when it was sent or failed, still in transit, or not spam after all.
+        DeliveryState::Waiting
+        | DeliveryState::Refused
+        | DeliveryState::Sent
+        | DeliveryState::Delayed
+        | DeliveryState::NotSpam => None,
     }
 }

@@ -17,7 +17,8 @@ fn main() -> ExitCode {
         Ok::<_, Box<dyn Error>>(lambda_runtime::run(service_fn(
             move |event: LambdaEvent<Value>| {
                 let app = app.clone();
-                async move { app.handle(event, chrono::Utc::now(), &mut SysRng).await }
+                // Boxed, because the runtime copies the future, which is large.
+                Box::pin(async move { app.handle(event, chrono::Utc::now(), &mut SysRng).await })
             },
         )))
     })

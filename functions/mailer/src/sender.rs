@@ -6,7 +6,7 @@ use aws::{AwsError, SdkConfig};
 use aws_sdk_sesv2::{
     Client,
     config::timeout::TimeoutConfig,
-    error::SdkError,
+    error::{ProvideErrorMetadata, SdkError},
     operation::send_email::SendEmailError,
     types::{Body, Content, Destination, EmailContent, Message, MessageHeader, MessageTag},
 };
@@ -16,7 +16,7 @@ use rules::{
     recovery::{EmailId, EmailKind},
 };
 
-use crate::settings::MailerSettings;
+use crate::{refusal::Refusal, settings::MailerSettings};
 
 /// Time limit of one attempt. SES responds in well under a second, and an email can wait longer
 /// than a person at a page.
@@ -35,11 +35,11 @@ pub(crate) struct Sender {
 /// The reason why SES did not accept an email.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SendError {
-    /// SES will never accept it: the address or the message is invalid.
-    #[error("refused permanently: {0}")]
+    /// SES will never send email to this recipient.
+    #[error("refused: {0}")]
     Refused(#[source] AwsError),
-    /// SES may accept it later: a temporary fault, or something that the account's operator can
-    /// fix.
+    /// SES may accept the email later: a temporary fault, or something that the account's operator
+    /// can fix.
     #[error("not sent yet: {0}")]
     Later(#[source] AwsError),
 }
@@ -80,32 +80,23 @@ impl Sender {
             .content(content(email))
             .send()
             .await
-            .map_err(|error| {
-                let is_final = is_permanent(&error);
-                let error = AwsError::new("SendEmail", &error);
-                if is_final {
-                    SendError::Refused(error)
-                } else {
-                    SendError::Later(error)
-                }
-            })?;
+            .map_err(|error| send_error(&error, to))?;
         Ok(())
     }
 }
 
-/// Returns whether the same email can never be sent. The operator can fix everything else while the
-/// email waits: a paused account, an unverified sender or sandbox recipient, a quota, a missing
-/// configuration set.
-fn is_permanent(error: &SdkError<SendEmailError>) -> bool {
-    match error.as_service_error() {
-        Some(SendEmailError::BadRequestException(_)) => true,
-        // One error with two meanings, which only its text distinguishes.
-        Some(SendEmailError::MessageRejected(rejected)) => !rejected
-            .message()
-            .unwrap_or_default()
-            .to_lowercase()
-            .contains("not verified"),
-        _ => false,
+fn send_error(error: &SdkError<SendEmailError>, recipient: &str) -> SendError {
+    let (code, text) = (error.code(), error.message());
+    let refusal = Refusal::read(
+        code.unwrap_or_default(),
+        text.unwrap_or_default(),
+        recipient,
+    );
+    let error = AwsError::new("SendEmail", error);
+    match refusal {
+        Refusal::Recipient(meaning) => SendError::Refused(error.explained(meaning)),
+        Refusal::Later(None) => SendError::Later(error),
+        Refusal::Later(Some(meaning)) => SendError::Later(error.explained(meaning)),
     }
 }
 

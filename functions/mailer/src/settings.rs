@@ -72,8 +72,7 @@ impl MailerSettings {
     }
 }
 
-/// Parses an address or `Name <address>` into the form that SES accepts: a name that is not ASCII
-/// becomes encoded words (RFC 2047).
+/// Parses an address or `Name <address>` into the form that SES accepts.
 fn mailbox(text: &str) -> Option<String> {
     let text = one_line(text)?;
     let Some((name, address)) = text
@@ -83,16 +82,49 @@ fn mailbox(text: &str) -> Option<String> {
         return EmailAddress::parse(&text).ok().map(|_| text);
     };
     EmailAddress::parse(address).ok()?;
-    if name.is_ascii() {
-        return Some(text);
+    let (name, address) = (unquoted(name.trim())?, address.trim());
+    Some(if name.is_empty() {
+        address.to_owned()
+    } else {
+        format!("{} <{address}>", phrase(&name))
+    })
+}
+
+/// Returns the text of a quoted string (RFC 5322 §3.2.4), or any other text as it is; `None` if a
+/// quote is not closed.
+fn unquoted(text: &str) -> Option<String> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return Some(text.to_owned());
+    };
+    let (mut plain, mut letters) = (String::new(), quoted.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => return letters.as_str().is_empty().then_some(plain),
+            '\\' => plain.push(letters.next()?),
+            _ => plain.push(letter),
+        }
     }
-    let letters: Vec<char> = name.trim().chars().collect();
-    let words: Vec<String> = letters
-        .chunks(ENCODED_WORD_LETTERS)
-        .map(|letters| STANDARD.encode(letters.iter().collect::<String>()))
-        .map(|word| format!("=?UTF-8?B?{word}?="))
-        .collect();
-    Some(format!("{} <{}>", words.join(" "), address.trim()))
+    None
+}
+
+/// Writes a name as a phrase (RFC 5322 §3.2.5). SES refuses a comma or a dot outside quotes, and a
+/// name that is not ASCII becomes encoded words (RFC 2047).
+fn phrase(name: &str) -> String {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || b" !#$%&'*+-/=?^_`{|}~".contains(&byte);
+    if !name.is_ascii() {
+        let letters: Vec<char> = name.chars().collect();
+        let words = letters.chunks(ENCODED_WORD_LETTERS).map(|letters| {
+            let word = STANDARD.encode(letters.iter().collect::<String>());
+            format!("=?UTF-8?B?{word}?=")
+        });
+        words.collect::<Vec<_>>().join(" ")
+    } else if name.bytes().all(is_plain) {
+        name.to_owned()
+    } else {
+        let escaped = name.replace('\\', r"\\").replace('"', r#"\""#);
+        format!("\"{escaped}\"")
+    }
 }
 
 #[cfg(test)]
@@ -136,8 +168,22 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_sender_is_encoded() {
+    fn the_name_of_a_sender_is_quoted_or_encoded() {
         for (value, sent) in [
+            (
+                "Acme, Inc. <no-reply@example.com>",
+                r#""Acme, Inc." <no-reply@example.com>"#,
+            ),
+            (
+                r#""Acme, Inc." <no-reply@example.com>"#,
+                r#""Acme, Inc." <no-reply@example.com>"#,
+            ),
+            (
+                r#"The "best" (Acme) <no-reply@example.com>"#,
+                r#""The \"best\" (Acme)" <no-reply@example.com>"#,
+            ),
+            ("\"\" <no-reply@example.com>", "no-reply@example.com"),
+            ("<no-reply@example.com>", "no-reply@example.com"),
             ("no-reply@example.com", "no-reply@example.com"),
             ("App <no-reply@example.com>", "App <no-reply@example.com>"),
             (
@@ -162,6 +208,8 @@ mod tests {
             "A <no-reply@example.com\n>",
             "no-reply",
             "<>",
+            "\"Acme <no-reply@example.com>",
+            "\"Acme\" Inc <no-reply@example.com>",
         ] {
             assert!(read(&[("MAIL_FROM", from)]).is_err(), "{from:?}");
         }

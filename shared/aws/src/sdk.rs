@@ -154,6 +154,13 @@ impl AwsError {
             reason: reason.into(),
         }
     }
+
+    /// Adds what the error means; `meaning` must not contain user data.
+    #[must_use]
+    pub fn explained(mut self, meaning: &str) -> Self {
+        let _ = write!(self.reason, ": {meaning}");
+        self
+    }
 }
 
 impl fmt::Display for AwsError {

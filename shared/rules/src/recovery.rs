@@ -91,7 +91,7 @@ pub struct SentEmail {
     pub kind: EmailKind,
     /// When it was due.
     pub at: DateTime<Utc>,
-    /// The latest known outcome; `None` until SES reports one.
+    /// The latest known outcome; `None` until one is known.
     pub outcome: Option<DeliveryOutcome>,
 }
 
@@ -112,11 +112,34 @@ pub struct DeliveryOutcome {
     pub reason: Option<String>,
 }
 
+impl DeliveryOutcome {
+    /// Creates an outcome without a reason.
+    #[must_use]
+    pub fn new(state: DeliveryState, at: DateTime<Utc>) -> Self {
+        Self {
+            state,
+            at,
+            reason: None,
+        }
+    }
+
+    /// Adds the reason, which must not contain an address.
+    #[must_use]
+    pub fn because(mut self, reason: &impl ToString) -> Self {
+        self.reason = Some(reason.to_string());
+        self
+    }
+}
+
 /// State of an email, in the order in which a later state replaces an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryState {
-    /// SES did not accept the email.
+    /// SES did not accept the email yet; the mailer tries again.
+    Waiting,
+    /// SES refuses the recipient.
     Refused,
+    /// SES accepted an email that had been waiting.
+    Sent,
     /// The receiving server defers the email; SES keeps trying.
     Delayed,
     /// The receiving server accepted the email.
@@ -164,7 +187,17 @@ impl Recovery {
     /// Returns whether the email `id` is recorded.
     #[must_use]
     pub fn contains(&self, id: &EmailId) -> bool {
-        self.emails.iter().any(|email| email.id == *id)
+        self.email(id).is_some()
+    }
+
+    /// Returns the latest known outcome of the email `id`.
+    #[must_use]
+    pub fn outcome(&self, id: &EmailId) -> Option<&DeliveryOutcome> {
+        self.email(id)?.outcome.as_ref()
+    }
+
+    fn email(&self, id: &EmailId) -> Option<&SentEmail> {
+        self.emails.iter().find(|email| email.id == *id)
     }
 
     /// Records an email and drops those that no longer need to be kept.
@@ -263,8 +296,10 @@ impl EmailId {
 
 impl DeliveryState {
     /// Every state, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::Waiting,
         Self::Refused,
+        Self::Sent,
         Self::Delayed,
         Self::Delivered,
         Self::SoftBounced,
@@ -278,7 +313,9 @@ impl DeliveryState {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Refused => "refused",
+            Self::Sent => "sent",
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
             Self::SoftBounced => "soft_bounced",
@@ -293,7 +330,9 @@ impl DeliveryState {
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
+            Self::Waiting => "not sent yet; the mailer tries again",
             Self::Refused => "refused by SES",
+            Self::Sent => "accepted by SES after a wait",
             Self::Delayed => "delayed; SES goes on trying",
             Self::Delivered => "delivered to the recipient's server",
             Self::SoftBounced => "came back, maybe not for good",

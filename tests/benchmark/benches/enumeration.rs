@@ -190,7 +190,7 @@ fn settings() -> BTreeMap<String, String> {
 
 async fn start_services() -> (LocalSystem, BTreeMap<String, String>) {
     let options = Options {
-        poll_stream: false,
+        send_email: false,
         dynamodb_url: other_dynamodb(),
         settings: settings(),
         ..Options::in_memory()

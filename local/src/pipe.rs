@@ -1,11 +1,7 @@
-//! Feeds the mailer from the outbox's stream, as Lambda's event source mapping does.
-//!
-//! Its checkpoints are in a file, so an email that is due when the process stops is sent after the
-//! next start, and no email is sent twice.
+//! Puts the records of the outbox's stream on the mail queue, as the pipe does on AWS.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
-    path::PathBuf,
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -17,42 +13,37 @@ use aws_sdk_dynamodbstreams::{
     Client as Streams,
     types::{Record, Shard, ShardIteratorType},
 };
-use chrono::{DateTime, Utc};
 use manage::stream_record::lambda_record;
-use rand::rngs::SysRng;
-use serde_json::{Value, json};
+use rules::recovery::EmailKind;
+use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::atomic_file;
+use crate::mail_queue::MailQueue;
 
 /// Pause after a read that returned nothing new.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Records per batch, as in the template.
-const BATCH_SIZE: i32 = 10;
+/// Records per read.
+const READ_RECORDS: i32 = 100;
 
 /// Iterators by shard; `None` at the end of a closed shard.
 type ShardIterators = HashMap<String, Option<String>>;
 
-/// Feeds a mailer from the stream of one table.
-pub struct StreamPoller {
+/// Reads the stream of one table.
+pub(crate) struct Pipe {
     streams: Streams,
     stream_arn: String,
-    mailer: Arc<mailer::App>,
-    now: fn() -> DateTime<Utc>,
-    checkpoints: Checkpoints,
+    queue: Arc<MailQueue>,
 }
 
-impl StreamPoller {
-    /// Builds a poller of the stream of `table`. `checkpoints` is the file for its checkpoints.
-    pub async fn new(
+impl Pipe {
+    /// Builds a pipe from the stream of `table` to `queue`.
+    pub(crate) async fn new(
         dynamodb: &DynamoDb,
         streams: Streams,
         table: &str,
-        mailer: Arc<mailer::App>,
-        now: fn() -> DateTime<Utc>,
-        checkpoints: Option<PathBuf>,
+        queue: Arc<MailQueue>,
     ) -> Result<Self> {
         let described = dynamodb.describe_table().table_name(table).send().await;
         let described = described.map_err(|error| AwsError::new("DescribeTable", &error))?;
@@ -66,14 +57,12 @@ impl StreamPoller {
         Ok(Self {
             streams,
             stream_arn,
-            mailer,
-            now,
-            checkpoints: Checkpoints::open(checkpoints),
+            queue,
         })
     }
 
     /// Runs until it is dropped. Failures are logged and retried.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(self) {
         let mut iterators = HashMap::new();
         loop {
             match self.drain(&mut iterators).await {
@@ -90,8 +79,8 @@ impl StreamPoller {
         }
     }
 
-    /// Delivers all available records.
-    async fn drain(&mut self, iterators: &mut ShardIterators) -> Result<()> {
+    /// Reads all available records.
+    async fn drain(&self, iterators: &mut ShardIterators) -> Result<()> {
         self.add_shards(iterators).await?;
         let mut closed = 0;
         while self.poll(iterators).await? {
@@ -108,19 +97,19 @@ impl StreamPoller {
     }
 
     /// Reads every shard once. Returns whether there were any records.
-    async fn poll(&mut self, iterators: &mut ShardIterators) -> Result<bool> {
+    async fn poll(&self, iterators: &mut ShardIterators) -> Result<bool> {
         let mut has_records = false;
         for (shard, iterator) in iterators.iter_mut() {
             let Some(current) = iterator.clone() else {
                 continue;
             };
             let request = self.streams.get_records().shard_iterator(current);
-            let response = request.limit(BATCH_SIZE).send().await;
+            let response = request.limit(READ_RECORDS).send().await;
             let response = response.map_err(|error| AwsError::new("GetRecords", &error))?;
             let records = response.records.unwrap_or_default();
             if !records.is_empty() {
                 has_records = true;
-                self.deliver(shard, &records).await?;
+                self.send(shard, &records)?;
             }
             *iterator = response.next_shard_iterator;
         }
@@ -147,8 +136,8 @@ impl StreamPoller {
         Ok(stream.and_then(|stream| stream.shards).unwrap_or_default())
     }
 
-    /// Returns an iterator that starts after the checkpoint of `shard`, or at the shard's start if
-    /// it has no checkpoint or the stream has trimmed that record.
+    /// Returns an iterator that starts after the last record read from `shard`, or at the shard's
+    /// start if none was read or the stream has trimmed that record.
     async fn iterator(&self, shard: &str) -> Result<Option<String>> {
         let request = || {
             self.streams
@@ -156,7 +145,7 @@ impl StreamPoller {
                 .stream_arn(&self.stream_arn)
                 .shard_id(shard)
         };
-        if let Some(last) = self.checkpoints.last.get(shard) {
+        if let Some(last) = self.queue.place(shard) {
             let after = request()
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .sequence_number(last);
@@ -170,67 +159,21 @@ impl StreamPoller {
         Ok(response.shard_iterator)
     }
 
-    /// Passes `records` to the mailer until it has handled all of them.
-    async fn deliver(&mut self, shard: &str, records: &[Record]) -> Result<()> {
-        let mut rest: Vec<Value> = records.iter().map(lambda_record).collect();
-        while !rest.is_empty() {
-            let batch = mailer::Batch::read(json!({ "Records": rest }))?;
-            let response = self
-                .mailer
-                .handle_batch(batch, (self.now)(), None, &mut SysRng)
-                .await;
-            let first_failed = response.batch_item_failures.first();
-            let handled = rest
-                .iter()
-                .position(|record| {
-                    first_failed
-                        .is_some_and(|failed| failed.item_identifier == sequence_number(record))
-                })
-                .unwrap_or(rest.len());
-            if let Some(last) = rest.drain(..handled).next_back() {
-                self.checkpoints.set(shard, sequence_number(&last))?;
-            }
-            if !rest.is_empty() {
-                sleep(RETRY_INTERVAL).await;
-            }
+    /// Puts the records that pass the filter on the queue.
+    fn send(&self, shard: &str, records: &[Record]) -> Result<()> {
+        for record in records.iter().map(lambda_record) {
+            let sequence_number = record["dynamodb"]["SequenceNumber"].as_str();
+            let body = passes_filter(&record).then(|| record.to_string());
+            self.queue
+                .send(shard, sequence_number.unwrap_or_default(), body)?;
         }
         Ok(())
     }
 }
 
-fn sequence_number(record: &Value) -> &str {
-    record["dynamodb"]["SequenceNumber"]
-        .as_str()
-        .unwrap_or_default()
-}
-
-/// The last handled record of each shard.
-#[derive(Default)]
-struct Checkpoints {
-    file: Option<PathBuf>,
-    last: BTreeMap<String, String>,
-}
-
-impl Checkpoints {
-    /// Reads the checkpoints in `file`, if it exists.
-    fn open(file: Option<PathBuf>) -> Self {
-        let text = file
-            .as_ref()
-            .and_then(|file| std::fs::read_to_string(file).ok());
-        let last = text
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .unwrap_or_default();
-        Self { file, last }
-    }
-
-    fn set(&mut self, shard: &str, sequence_number: &str) -> Result<()> {
-        self.last
-            .insert(shard.to_owned(), sequence_number.to_owned());
-        if let Some(file) = &self.file {
-            let json = serde_json::to_string(&self.last)?;
-            atomic_file::write(file, &json)
-                .with_context(|| format!("writing the checkpoints to {}", file.display()))?;
-        }
-        Ok(())
-    }
+/// The filter of the template's pipe: rows of a known kind that were inserted or modified.
+fn passes_filter(record: &Value) -> bool {
+    let kind = record["dynamodb"]["NewImage"]["kind"]["S"].as_str();
+    matches!(record["eventName"].as_str(), Some("INSERT" | "MODIFY"))
+        && kind.and_then(EmailKind::parse).is_some()
 }
