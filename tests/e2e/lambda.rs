@@ -5,13 +5,14 @@ use rules::recovery::DeliveryState;
 use serde_json::{Value, json};
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp},
+    functions::mail_event,
     gateway,
     lambda::{Function, sample_event, with_token},
 };
 
 /// Returns the event with the outbox's stream records from number `from` on.
-async fn stream_event(app: &TestApp, from: usize) -> Value {
-    json!({ "Records": app.stream_records().await.split_off(from) })
+async fn new_messages(app: &TestApp, from: usize) -> Value {
+    mail_event(&app.stream_records().await.split_off(from))
 }
 
 #[tokio::test]
@@ -38,7 +39,7 @@ async fn a_reset_works_through_the_binaries_behind_every_gateway() {
                 .await
                 .expect("a response"),
         );
-        let response = mailer.invoke(&stream_event(&app, records).await).await;
+        let response = mailer.invoke(&new_messages(&app, records).await).await;
         assert_eq!(response, Ok(json!({ "batchItemFailures": [] })));
         let link = app.link_in(&app.emails()[emails]);
 
@@ -57,7 +58,7 @@ async fn a_reset_works_through_the_binaries_behind_every_gateway() {
         );
 
         mailer
-            .invoke(&stream_event(&app, records + 1).await)
+            .invoke(&new_messages(&app, records + 1).await)
             .await
             .expect("a response");
         assert_eq!(
@@ -128,17 +129,17 @@ async fn the_mailer_records_the_outcomes_in_the_sample_events() {
 }
 
 #[tokio::test]
-async fn the_mailer_reports_records_to_retry() {
+async fn the_mailer_reports_messages_that_return() {
     let app = TestApp::with_ada_and_manual_delivery().await;
     let mailer = Function::start("mailer", &app.environment());
     app.ses
         .intercept(|_| tests::proxy::Action::error(400, "SendingPausedException", "paused"));
     let sample = sample_event("mailer.json");
-    let number = &sample["Records"][0]["dynamodb"]["SequenceNumber"];
+    let id = &sample["Records"][0]["messageId"];
     let reported = mailer.invoke(&sample).await;
     assert_eq!(
         reported,
-        Ok(json!({ "batchItemFailures": [{ "itemIdentifier": number }] }))
+        Ok(json!({ "batchItemFailures": [{ "itemIdentifier": id }] }))
     );
     app.ses.pass_all();
     assert_eq!(
@@ -287,7 +288,7 @@ async fn a_hostile_host_does_not_change_the_link() {
         }
     }
     mailer
-        .invoke(&stream_event(&app, 0).await)
+        .invoke(&new_messages(&app, 0).await)
         .await
         .expect("a response");
     let expected = &app.environment()["RESET_URL"];

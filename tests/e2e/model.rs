@@ -148,7 +148,13 @@ impl<'a> Sequence<'a> {
             .accounts
             .get_mut(owed.who)
             .and_then(Option::as_mut);
-        let is_due = account.is_some_and(|account| account.begin(&owed, now));
+        let is_due = account.is_some_and(|account| {
+            let is_due = account.begin(&owed, now);
+            if is_due {
+                account.end(&owed, ses == Ses::Accepts);
+            }
+            is_due
+        });
         assert_eq!(
             failed.is_empty(),
             !is_due || ses == Ses::Accepts,

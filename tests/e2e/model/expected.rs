@@ -1,5 +1,7 @@
 //! The model: what the tables and mailboxes must contain.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rules::recovery::EmailId;
 use serde_json::Value;
@@ -22,6 +24,9 @@ pub(super) struct Account {
     /// Emails that were ever begun: id, whether it has a link, and time.
     pub(super) emails: Vec<(String, bool, DateTime<Utc>)>,
     pub(super) is_suppressed: bool,
+    /// Emails that an attempt failed to send, and those that were sent after that.
+    waiting: HashSet<String>,
+    sent: HashSet<String>,
 }
 
 /// An email that is owed, with its stream record.
@@ -65,6 +70,9 @@ impl Account {
             return false;
         }
         let id = owed.id.as_str();
+        if self.sent.contains(id) {
+            return false;
+        }
         if self.emails.iter().any(|(known, ..)| known == id) {
             return true;
         }
@@ -80,6 +88,17 @@ impl Account {
         }
         self.emails.push((id.to_owned(), owed.is_link, now));
         true
+    }
+
+    /// Records how an attempt to send `owed` ended. A success is only known to the row if the
+    /// email had been waiting.
+    pub(super) fn end(&mut self, owed: &Owed, is_accepted: bool) {
+        let id = owed.id.as_str().to_owned();
+        if !is_accepted {
+            self.waiting.insert(id);
+        } else if self.waiting.contains(&id) {
+            self.sent.insert(id);
+        }
     }
 }
 
