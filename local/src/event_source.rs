@@ -17,7 +17,7 @@ pub(crate) const CONCURRENCY: usize = 2;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Delivers messages until it is dropped. Failures are logged and retried.
-pub(crate) async fn run(queue: Arc<MailQueue>, mailer: Arc<App>, now: fn() -> DateTime<Utc>) {
+pub async fn run(queue: Arc<MailQueue>, mailer: Arc<App>, now: fn() -> DateTime<Utc>) {
     loop {
         if let Err(error) = deliver(&queue, &mailer, now).await {
             let error = format!("{error:#}");

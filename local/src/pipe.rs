@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use crate::stream_record::lambda_record;
 use anyhow::{Context, Result};
 use aws::AwsError;
 use aws_sdk_dynamodb::Client as DynamoDb;
@@ -13,7 +14,6 @@ use aws_sdk_dynamodbstreams::{
     Client as Streams,
     types::{Record, Shard, ShardIteratorType},
 };
-use manage::stream_record::lambda_record;
 use rules::recovery::EmailKind;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -31,7 +31,7 @@ const READ_RECORDS: i32 = 100;
 type ShardIterators = HashMap<String, Option<String>>;
 
 /// Reads the stream of one table.
-pub(crate) struct Pipe {
+pub struct Pipe {
     streams: Streams,
     stream_arn: String,
     queue: Arc<MailQueue>,
@@ -39,7 +39,7 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     /// Builds a pipe from the stream of `table` to `queue`.
-    pub(crate) async fn new(
+    pub async fn new(
         dynamodb: &DynamoDb,
         streams: Streams,
         table: &str,
@@ -62,7 +62,7 @@ impl Pipe {
     }
 
     /// Runs until it is dropped. Failures are logged and retried.
-    pub(crate) async fn run(self) {
+    pub async fn run(self) {
         let mut iterators = HashMap::new();
         loop {
             match self.drain(&mut iterators).await {

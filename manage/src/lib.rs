@@ -14,7 +14,6 @@ mod prompt;
 mod schema;
 pub mod server;
 mod stack;
-pub mod stream_record;
 mod transfer;
 mod unsent;
 mod user_commands;

@@ -14,8 +14,8 @@ use aws::tables::{TokenRow, Tokens, User, Users};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
+use local::stream_record::lambda_record;
 use local::{inbox::StoredEmail, system::LocalSystem};
-use manage::stream_record::lambda_record;
 use passwords::{HashFormat, HashParams, Password, PasswordHasher, verify};
 use rand::rngs::SysRng;
 use rules::{

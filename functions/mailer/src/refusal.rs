@@ -59,17 +59,17 @@ const IDENTITIES: &str = "failed the check in region";
 impl Refusal {
     /// Reads SES's error `code` and text for an email to `recipient`.
     pub(crate) fn read(code: &str, text: &str, recipient: &str) -> Self {
-        let starts_with = |known: &&str| {
+        let starts_with = |known: &str| {
             let start = text.get(..known.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(known))
         };
         if !CODES.contains(&code) {
             Self::Later(None)
-        } else if ILLEGAL_ADDRESS.iter().any(|known| starts_with(&known)) {
+        } else if ILLEGAL_ADDRESS.iter().any(|known| starts_with(known)) {
             Self::Recipient("the recipient is not an address that SES accepts")
-        } else if SUPPRESSED.iter().any(|known| starts_with(&known)) {
+        } else if SUPPRESSED.iter().any(|known| starts_with(known)) {
             Self::Recipient("the recipient is on SES's suppression list")
-        } else if !starts_with(&NOT_VERIFIED) {
+        } else if !starts_with(NOT_VERIFIED) {
             Self::Later(None)
         } else if lists_only(text, recipient) {
             Self::Recipient("SES is in the sandbox and the recipient is not verified")
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn everything_else_may_pass() {
         for text in [
-            "".to_owned(),
+            String::new(),
             "Sending paused for this account. For more information, please check the inbox of the email address associated with your AWS account.".to_owned(),
             "Configuration set <c> does not exist.".to_owned(),
             "The message contains a virus.".to_owned(),

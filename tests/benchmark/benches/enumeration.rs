@@ -26,7 +26,9 @@ use axum::{Json, Router, extract::State, routing::post};
 use benchmark::statistics::{auc, median, worst_t};
 use chrono::{DateTime, Utc};
 use local::{
-    stream_poller::StreamPoller,
+    event_source,
+    mail_queue::MailQueue,
+    pipe::Pipe,
     system::{LocalSystem, Options},
 };
 use mailer::settings::MailerSettings;
@@ -104,7 +106,7 @@ async fn runtime_api(each: usize) -> Samples {
     let (services, environment) = start_services().await;
     let population = Population::create(services.dynamodb(), each).await;
     let function = Function::start("request", &environment);
-    let mut poller = pin!(start_stream_poller(&services, &environment).await.run());
+    let mut sending = pin!(send_emails(&services, &environment));
     let send = async |email: &str| {
         let mut event = lambda::sample_event("request.json");
         event["body"] = json!(json!({ "email": email }).to_string());
@@ -119,7 +121,7 @@ async fn runtime_api(each: usize) -> Samples {
             }
         };
         tokio::select! {
-            () = &mut poller => {}
+            () = &mut sending => {}
             () = all_sent => {}
         }
     };
@@ -203,21 +205,21 @@ async fn start_services() -> (LocalSystem, BTreeMap<String, String>) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-async fn start_stream_poller(
-    services: &LocalSystem,
-    environment: &BTreeMap<String, String>,
-) -> StreamPoller {
+async fn send_emails(services: &LocalSystem, environment: &BTreeMap<String, String>) {
     let lookup = |name: &str| environment.get(name).cloned();
     let env = Environment::new(&lookup);
     let config = aws::config(&env).expect("a region and credentials");
     let dynamodb = services.dynamodb();
     let settings = MailerSettings::read(&env).expect("valid settings");
-    let mailer = mailer::App::new(settings, dynamodb.clone(), &config, &env);
+    let mailer = Arc::new(mailer::App::new(settings, dynamodb.clone(), &config, &env));
     let config = config.into_builder().endpoint_url(services.dynamodb_url());
     let streams = aws_sdk_dynamodbstreams::Client::new(&config.build());
+    let queue = MailQueue::open(None, Duration::from_mins(3)).expect("a queue in memory");
+    let queue = Arc::new(queue);
     let outbox = &services.tables().outbox;
-    let poller = StreamPoller::new(dynamodb, streams, outbox, Arc::new(mailer), Utc::now, None);
-    poller.await.expect("a stream")
+    let pipe = Pipe::new(dynamodb, streams, outbox, queue.clone()).await;
+    let pipe = pipe.expect("a stream").run();
+    futures::join!(pipe, event_source::run(queue, mailer, Utc::now));
 }
 
 impl Population {

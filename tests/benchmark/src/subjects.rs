@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::aws::{self, CannedAws};
 
-/// Records in the mailer's event: the batch size in the template.
+/// Messages in the mailer's event: the batch size in the template.
 pub const BATCH: usize = 10;
 /// Placeholder for the token in the sample event for `confirm`.
 const TOKEN_PLACEHOLDER: &str = "PASTE-THE-TOKEN-FROM-THE-MAIL-HERE-00000000";
@@ -207,12 +207,15 @@ fn event(function: &str) -> Bytes {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .replace(TOKEN_PLACEHOLDER, &"A".repeat(TOKEN_PLACEHOLDER.len()));
     let mut event: Value = serde_json::from_str(&text).expect("JSON");
-    if let Some(record) = event["Records"].get(0).cloned() {
+    if let Some(message) = event["Records"].get(0).cloned() {
+        let body = message["body"].as_str().expect("a body");
+        let record: Value = serde_json::from_str(body).expect("JSON");
         let numbered = |number: usize| {
-            let mut record = record.clone();
-            record["dynamodb"]["SequenceNumber"] = json!(number.to_string());
+            let (mut message, mut record) = (message.clone(), record.clone());
             record["dynamodb"]["NewImage"]["count"]["N"] = json!(number.to_string());
-            record
+            message["messageId"] = json!(number.to_string());
+            message["body"] = json!(record.to_string());
+            message
         };
         event["Records"] = (1..=BATCH).map(numbered).collect();
         return Bytes::from(event.to_string());
