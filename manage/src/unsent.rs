@@ -159,9 +159,7 @@ impl UnsentEmail {
 
 /// Returns the outcome that the user's row has for the email `id`.
 fn recorded_reason(user: &User, id: &EmailId) -> Option<String> {
-    let mut emails = user.recovery.emails.iter();
-    let email = emails.find(|email| email.id == *id)?;
-    let DeliveryOutcome { state, reason, .. } = email.outcome.as_ref()?;
+    let DeliveryOutcome { state, reason, .. } = user.recovery.outcome(id)?;
     let state = state.as_str();
     Some(match reason {
         Some(reason) => format!("{state}: {reason}"),

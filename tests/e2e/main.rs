@@ -24,6 +24,7 @@ mod journey;
 mod lambda;
 mod limits;
 mod logs;
+mod mail_queue;
 mod mailer;
 mod model;
 mod openapi;

@@ -5,16 +5,22 @@ use std::{
     process::Stdio,
 };
 
+use ::http::Method;
 use aws_sdk_dynamodb::Client;
 use rules::environment::Environment;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
     time::timeout,
 };
 
-use crate::{WAIT_TIMEOUT, builder::other_dynamodb, lambda::binaries};
+use crate::{
+    WAIT_TIMEOUT,
+    builder::other_dynamodb,
+    http::{self, FORGOT_PASSWORD, HttpResponse, JSON},
+    lambda::binaries,
+};
 
 /// Result of a command.
 #[derive(Debug)]
@@ -121,6 +127,23 @@ impl Runserver {
     pub fn authority(&self) -> &str {
         let url = self.urls["API"].strip_prefix("http://").expect("HTTP");
         url.split('/').next().unwrap_or_default()
+    }
+
+    /// Requests a reset email for `email`.
+    pub async fn request_reset(&self, email: &str) -> HttpResponse {
+        let url = format!("http://{}{FORGOT_PASSWORD}", self.authority());
+        let body = json!({ "email": email }).to_string();
+        http::send(Method::POST, &url, &[("content-type", JSON)], body).await
+    }
+
+    /// Returns the subjects of the emails in its inbox.
+    pub async fn subjects(&self) -> Vec<String> {
+        let url = format!("http://{}/inbox.json", self.authority());
+        let inbox = http::send(Method::GET, &url, &[], Vec::new()).await.json();
+        let emails = inbox.as_array().expect("a list").iter();
+        emails
+            .map(|email| email["subject"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// Returns a client of its DynamoDB.

@@ -25,7 +25,7 @@ RESOURCES = [
     "PipeFailuresQueue",
     "PipeFailuresQueuePolicy",
 ]
-STATE, REASON = "refused", "SendEmail: SendingPausedException"
+STATE, REASON = "waiting", "SendEmail: SendingPausedException"
 # Addresses of users with a reason, with an email without one, and of nobody.
 WAITING = [f"waiting-{number}@example.com" for number in range(18)]
 SILENT, UNKNOWN = "silent@example.com", "unknown@example.com"
