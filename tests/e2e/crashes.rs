@@ -5,9 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use serde_json::json;
 use tests::{
-    app::TestApp,
+    app::{TestApp, user},
     existing_table::ExistingTable,
+    functions::{mail_event, stream_record},
     invocation::{Invocation, Outcome, Task},
     lambda::Function,
     proxy::{Action, Call, HangPoint, Proxy},
@@ -108,4 +110,55 @@ async fn crash_everywhere(app: &TestApp) {
     }
     let healthy = u32::try_from(Task::ALL.len()).expect("few tasks");
     println!("{} crashes", number - healthy);
+}
+
+/// Kills the mailer at each call of a batch for three users, then delivers the batch again.
+#[tokio::test]
+async fn a_crash_in_a_batch_loses_no_email() {
+    const USERS: u32 = 3;
+    // Each email takes a lookup, a claim, a token and a call of SES.
+    const CALLS: usize = 4 * USERS as usize;
+    let builder = TestApp::builder().with_cheap_hashes();
+    let app = builder.manual_delivery().start().await;
+    for index in 0..CALLS {
+        let first = u32::try_from(index).expect("few calls") * USERS;
+        let mut records = Vec::new();
+        for number in first..first + USERS {
+            let email = format!("batch-{number}@example.com");
+            app.add(&user(&email)).await;
+            records.push(stream_record("reset_requested", &email, number));
+        }
+        let (seen, reached) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        for proxy in [&app.dynamodb, &app.ses] {
+            let (seen, reached) = (seen.clone(), reached.clone());
+            proxy.intercept(move |_| {
+                // The calls after it hang too: the process is dead by then.
+                if seen.fetch_add(1, Ordering::SeqCst) >= index {
+                    Action::Hang(HangPoint::AfterForwarding, reached.clone())
+                } else {
+                    Action::Pass
+                }
+            });
+        }
+        let event = mail_event(&records);
+        let function = Function::start("mailer", &app.environment());
+        tokio::select! {
+            outcome = function.invoke(&event) => panic!("the function output: {outcome:?}"),
+            () = reached.notified() => {}
+        }
+        function.kill().await;
+        app.dynamodb.pass_all();
+        app.ses.pass_all();
+
+        let function = Function::start("mailer", &app.environment());
+        let response = function.invoke(&event).await;
+        assert_eq!(response, Ok(json!({ "batchItemFailures": [] })));
+        for number in first..first + USERS {
+            let email = format!("batch-{number}@example.com");
+            let emails = app.emails_to(&email).len();
+            assert!((1..=2).contains(&emails), "call {index}: {emails} emails");
+            let user = app.user(&email).await.expect("a user");
+            assert_eq!(user.recovery.email_count, 1, "charged once");
+        }
+    }
 }
