@@ -1,7 +1,7 @@
 //! Measures the mailer's binary while every call to AWS takes 50 ms longer.
 //!
 //! ```sh
-//! cargo bench -p benchmark --bench mailer
+//! cargo bench --profile dev -p benchmark --bench mailer   # the waiting counts, not the code
 //! ```
 //!
 //! A lane is one concurrent invocation: it gets the next batch when it has returned the last one.
