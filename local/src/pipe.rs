@@ -172,7 +172,8 @@ impl Pipe {
 }
 
 /// The filter of the template's pipe: rows of a known kind that were inserted or modified.
-fn passes_filter(record: &Value) -> bool {
+#[must_use]
+pub fn passes_filter(record: &Value) -> bool {
     let kind = record["dynamodb"]["NewImage"]["kind"]["S"].as_str();
     matches!(record["eventName"].as_str(), Some("INSERT" | "MODIFY"))
         && kind.and_then(EmailKind::parse).is_some()

@@ -14,8 +14,8 @@ use aws::tables::{TokenRow, Tokens, User, Users};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use chrono::{DateTime, TimeDelta, Utc};
-use local::stream_record::lambda_record;
 use local::{inbox::StoredEmail, system::LocalSystem};
+use local::{pipe::passes_filter, stream_record::lambda_record};
 use passwords::{HashFormat, HashParams, Password, PasswordHasher, verify};
 use rand::rngs::SysRng;
 use rules::{
@@ -440,7 +440,7 @@ impl TestApp {
         wait_for("the mailer to handle the outbox", look).await;
     }
 
-    /// Returns all records of the outbox's stream, as Lambda delivers them.
+    /// Returns the records of the outbox's stream that the pipe passes, as Lambda delivers them.
     pub async fn stream_records(&self) -> Vec<Value> {
         let environment = self.services.environment();
         let lookup = |name: &str| environment.get(name).cloned();
@@ -479,7 +479,8 @@ async fn read_stream(streams: &aws_sdk_dynamodbstreams::Client, stream: &str) ->
             .send()
             .await
             .expect("DynamoDB responds");
-        records.extend(read.records.unwrap_or_default().iter().map(lambda_record));
+        let read = read.records.unwrap_or_default();
+        records.extend(read.iter().map(lambda_record).filter(passes_filter));
     }
     records
 }
