@@ -454,6 +454,23 @@ async fn the_emails_of_one_account_are_sent_in_order() {
     assert_eq!(reads, ["GetItem", "UpdateItem"].repeat(3));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_batches_for_one_account_all_succeed() {
+    let app = start([user(ADA)]).await;
+    let record = |number| stream_record("password_changed", ADA, number);
+    let (one, other): (Vec<Value>, Vec<Value>) = (
+        (1..=10).map(record).collect(),
+        (11..=20).map(record).collect(),
+    );
+    let failed = futures::join!(
+        app.functions.deliver(&one, at(0)),
+        app.functions.deliver(&other, at(0))
+    );
+    assert_eq!(failed, (Vec::new(), Vec::new()));
+    assert_eq!(app.emails_to(ADA).len(), 20);
+    assert_eq!(app.ada().await.recovery.email_count, 20);
+}
+
 /// Why the emails of a tenth of the accounts fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {

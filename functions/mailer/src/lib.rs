@@ -43,8 +43,9 @@ use settings::MailerSettings;
 
 /// Accounts handled concurrently: the size of a batch from SQS without a batching window.
 const MAX_CONCURRENT_ACCOUNTS: usize = 10;
-/// Maximum number of attempts at claiming an email while other writers change the user's row.
-const MAX_CLAIM_ATTEMPTS: usize = 3;
+/// Maximum number of attempts at claiming an email while other writers change the user's row: more
+/// than a concurrent batch has messages for the same account.
+const MAX_CLAIM_ATTEMPTS: usize = 12;
 
 /// State of the handler, built once at start-up.
 pub struct App {
@@ -212,7 +213,8 @@ impl App {
     /// Looks up the user of `row`, records the email in their row and charges their budget.
     async fn claim(&self, row: &OutboxRow, now: DateTime<Utc>) -> Result<Claim, AwsError> {
         let (id, budget) = (row.email_id(), self.settings.budget);
-        for _ in 0..MAX_CLAIM_ATTEMPTS {
+        let mut last_version = None;
+        for attempt in 0..MAX_CLAIM_ATTEMPTS {
             let user = match self.users.find(&row.email).await? {
                 UserLookup::One(user) => user,
                 UserLookup::Unknown => return Ok(Claim::Denied("unknown address")),
@@ -224,6 +226,12 @@ impl App {
             if let Some(reason) = reason_not_to_send(&user, row.kind, &id) {
                 return Ok(Claim::Denied(reason));
             }
+            let version = Some(user.recovery.version);
+            if attempt > 1 && version == last_version {
+                let reason = "nobody else changes the row, but it takes no update";
+                return Err(AwsError::of("UpdateItem users", reason));
+            }
+            last_version = version;
             let claim = self.users.claim_email(&user, &id, row.kind, budget, now);
             match claim.await? {
                 BudgetClaim::Granted => return Ok(Claim::Granted(user)),
