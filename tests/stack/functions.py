@@ -101,7 +101,7 @@ class Function:
             "AWS_ENDPOINT_URL": Recorder.start(moto=moto, calls=self.calls),
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
-            "AWS_LAMBDA_FUNCTION_VERSION": "1",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         }
 
     def __enter__(self):

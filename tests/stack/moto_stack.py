@@ -25,11 +25,10 @@ def without_unsupported_resources(stack):
 
     References to them become references to a stand-in."""
     stand_ins = {
-        name: stand_in(name, resource)
+        name: name.lower()
         for name, resource in stack["Resources"].items()
         if resource["Type"] in MOTO_FAILS or resource["Type"] not in parsing.get_model_map()
     }
-    stand_ins |= {name: stand_in(name, one) for name, one in of_type(stack, "AWS::Lambda::Alias").items()}
     resources = {name: one for name, one in stack["Resources"].items() if name not in stand_ins}
     for resource in resources.values():
         depends = [name for name in as_list(resource.pop("DependsOn", [])) if name not in stand_ins]
@@ -42,30 +41,17 @@ def of_type(stack, kind):
     return {name: one for name, one in stack["Resources"].items() if one["Type"] == kind}
 
 
-def stand_in(name, resource):
-    if resource["Type"] == "AWS::Lambda::Alias":
-        # An alias's reference is an ARN, so the function's ARN takes its place.
-        return {"Fn::GetAtt": [resource["Properties"]["FunctionName"]["Ref"], "Arn"]}
-    return name.lower()
-
-
 def replace_references(node, stand_ins):
     if isinstance(node, list):
         return [replace_references(one, stand_ins) for one in node]
     if isinstance(node, str):
-        return re.sub(r"\$\{(\w+)(?:\.\w+)?\}", lambda found: substituted(found, stand_ins), node)
+        return re.sub(r"\$\{(\w+)(?:\.\w+)?\}", lambda found: stand_ins.get(found[1], found[0]), node)
     if not isinstance(node, dict):
         return node
     name = node.get("Ref") or (node.get("Fn::GetAtt") or [None])[0]
     if name in stand_ins and len(node) == 1:
         return stand_ins[name]
     return {key: replace_references(value, stand_ins) for key, value in node.items()}
-
-
-def substituted(found, stand_ins):
-    """Returns what replaces a `${Name}` in a string of Fn::Sub."""
-    value = stand_ins.get(found[1], found[0])
-    return value if isinstance(value, str) else f"${{{'.'.join(value['Fn::GetAtt'])}}}"
 
 
 class Stack:

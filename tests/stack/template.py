@@ -3,11 +3,14 @@
 import copy
 import functools
 import pathlib
+import re
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = pathlib.Path(__file__).parents[2]
+# Values of the parameters without a default.
+REQUIRED = {"MailFrom": "no-reply@example.com"}
 
 
 @functools.cache
@@ -35,3 +38,43 @@ class NoManagedPolicies:
 
     def load(self):
         return {}
+
+
+def accepts(parameter, value):
+    """Returns whether CloudFormation accepts the value, judging by the parameter's properties."""
+    allowed = [str(choice) for choice in parameter.get("AllowedValues", [value])]
+    fits = value in allowed and len(value) <= parameter.get("MaxLength", 4096)
+    if parameter["Type"] == "Number":
+        if not re.fullmatch(r"-?[0-9]+", value):
+            return False
+        return fits and parameter.get("MinValue", int(value)) <= int(value) <= parameter.get("MaxValue", int(value))
+    return fits and re.fullmatch(parameter.get("AllowedPattern", r"[\s\S]*"), value) is not None
+
+
+def evaluate(condition, values):
+    """Evaluates a condition of the template."""
+    [(function, arguments)] = condition.items()
+    if function == "Ref":
+        return values[arguments]
+    arguments = [evaluate(part, values) if isinstance(part, dict) else part for part in arguments]
+    return {
+        "Fn::Equals": lambda: arguments[0] == arguments[1],
+        "Fn::Not": lambda: not arguments[0],
+        "Fn::And": lambda: all(arguments),
+        "Fn::Or": lambda: any(arguments),
+    }[function]()
+
+
+def broken_rules(values):
+    return [
+        name
+        for name, rule in load()["Rules"].items()
+        if evaluate(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}), values)
+        and not all(evaluate(assertion["Assert"], values) for assertion in rule["Assertions"])
+    ]
+
+
+def values_with(chosen):
+    """Returns the values of all parameters: the defaults, except for those chosen."""
+    defaults = {name: str(parameter.get("Default", "")) for name, parameter in load()["Parameters"].items()}
+    return defaults | REQUIRED | chosen

@@ -26,7 +26,7 @@ from template import ROOT
 FUNCTIONS = ["RequestFunction", "ConfirmFunction", "MailerFunction"]
 WORKED = (200, {"worked": True})
 # Without a cool-down, two emails may follow each other within a second.
-PARAMETERS = {"MailFrom": f"Example <{SENDER}>", "AccountCooldownSeconds": "0", "Deployment": "AllAtOnce"}
+PARAMETERS = {"MailFrom": f"Example <{SENDER}>", "AccountCooldownSeconds": "0"}
 
 # Actions that a role allows and its function never calls, and who does.
 CALLED_BY_LAMBDA = {

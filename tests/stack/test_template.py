@@ -11,10 +11,9 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from moto.events.models import EventPattern
 
 import template
-from template import ROOT
+from template import REQUIRED, ROOT, accepts, broken_rules, values_with
 
-PARAMETERS, RULES = template.load()["Parameters"], template.load()["Rules"]
-REQUIRED = {"MailFrom": "no-reply@example.com"}
+PARAMETERS = template.load()["Parameters"]
 DOMAIN = {
     "DomainName": "account.example.com",
     "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0000",
@@ -28,12 +27,7 @@ VALID = {
     "existing table": {"UsersTableName": "people", "UsersEmailIndex": "by-mail", "UsersEmailAttribute": "mail"},
     "new identity": {"NewSesIdentity": "example.com", "MailReplyTo": "Help <help@example.com>"},
     "existing identity and configuration set": {"SesIdentity": "example.com", "SesConfigurationSet": "ours"},
-    "canary and concurrency limits": {
-        "Deployment": "Canary10Percent5Minutes",
-        "RequestConcurrency": "50",
-        "ConfirmConcurrency": "20",
-        "MailerConcurrency": "5",
-    },
+    "concurrency limits": {"RequestConcurrency": "50", "ConfirmConcurrency": "20", "MailerConcurrency": "5"},
     "alarms by email": {"AlarmEmail": "ops@example.com", "LogRetentionDays": "365"},
     "alarms to a topic": {"AlarmTopicArn": TOPIC},
 }
@@ -69,7 +63,6 @@ INVALID = {
     "ApiRateLimit": ["0"],
     "ApiBurstLimit": ["0", "5001"],
     "Architecture": ["x86"],
-    "Deployment": ["Canary"],
     "RequestConcurrency": ["-1", ""],
     "ConfirmConcurrency": ["-1", ""],
     "MailerConcurrency": ["1", "1001", ""],
@@ -105,46 +98,6 @@ RUNBOOK = (ROOT / "docs/operate.md").read_text()
 
 
 # Parameters
-
-
-def accepts(parameter, value):
-    """Returns whether CloudFormation accepts the value, judging by the parameter's properties."""
-    allowed = [str(choice) for choice in parameter.get("AllowedValues", [value])]
-    fits = value in allowed and len(value) <= parameter.get("MaxLength", 4096)
-    if parameter["Type"] == "Number":
-        if not re.fullmatch(r"-?[0-9]+", value):
-            return False
-        return fits and parameter.get("MinValue", int(value)) <= int(value) <= parameter.get("MaxValue", int(value))
-    return fits and re.fullmatch(parameter.get("AllowedPattern", r"[\s\S]*"), value) is not None
-
-
-def evaluate(condition, values):
-    """Evaluates a condition of the template."""
-    [(function, arguments)] = condition.items()
-    if function == "Ref":
-        return values[arguments]
-    arguments = [evaluate(part, values) if isinstance(part, dict) else part for part in arguments]
-    return {
-        "Fn::Equals": lambda: arguments[0] == arguments[1],
-        "Fn::Not": lambda: not arguments[0],
-        "Fn::And": lambda: all(arguments),
-        "Fn::Or": lambda: any(arguments),
-    }[function]()
-
-
-def broken_rules(values):
-    return [
-        name
-        for name, rule in RULES.items()
-        if evaluate(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}), values)
-        and not all(evaluate(assertion["Assert"], values) for assertion in rule["Assertions"])
-    ]
-
-
-def values_with(chosen):
-    """Returns the values of all parameters: the defaults, except for those chosen."""
-    defaults = {name: str(parameter.get("Default", "")) for name, parameter in PARAMETERS.items()}
-    return defaults | REQUIRED | chosen
 
 
 def test_each_parameter_is_in_exactly_one_group():
@@ -196,9 +149,9 @@ def test_an_invalid_combination_is_refused(rule, chosen):
 # The result of SAM's transformation
 
 
-@pytest.fixture(scope="module", params=["AllAtOnce", "Canary10Percent5Minutes"])
-def transformed(request):
-    return template.transformed(values_with({"Deployment": request.param}))
+@pytest.fixture(scope="module")
+def transformed():
+    return template.transformed(values_with({}))
 
 
 def tables(stack):
@@ -242,8 +195,36 @@ def test_users_outlive_the_stack(transformed, policy):
 def test_the_transformed_template_passes_cfn_lint(transformed, tmp_path):
     file = tmp_path / "template.json"
     file.write_text(json.dumps(transformed))
-    # W2001, an unused parameter: SAM replaces Deployment by its value.
-    subprocess.run(["cfn-lint", "--ignore-checks", "W2001", "--", file], check=True)
+    subprocess.run(["cfn-lint", "--", file], check=True)
+
+
+def callers(stack):
+    """Yields each resource that calls or configures a function, with the value that names the function."""
+    for name, one in stack["Resources"].items():
+        properties = one["Properties"]
+        if one["Type"] == "AWS::ApiGatewayV2::Api":
+            operations = [operation for path in properties["Body"]["paths"].values() for operation in path.values()]
+            yield from ((name, operation["x-amazon-apigateway-integration"]["uri"]) for operation in operations)
+        elif one["Type"] == "AWS::Events::Rule":
+            yield from ((name, target["Arn"]) for target in properties["Targets"])
+        elif one["Type"].startswith("AWS::Lambda::") and "FunctionName" in properties:
+            yield name, properties["FunctionName"]
+
+
+def test_every_caller_names_a_function_itself(transformed):
+    names = template.resources("AWS::Serverless::Function")
+    lambda_uri = (
+        "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${%s.Arn}/invocations"
+    )
+    allowed = [value for name in names for value in ({"Ref": name}, arn(name), {"Fn::Sub": lambda_uri % name})]
+    found = list(callers(transformed))
+    assert [(name, value) for name, value in found if value not in allowed] == []
+    assert {"Api", "MailQueueMapping", "MailerFunctionMailReports"} <= {name for name, _ in found}
+
+
+def test_retries_of_events_are_configured_for_the_function_itself(transformed):
+    properties = transformed["Resources"]["MailerFunctionEventInvokeConfig"]["Properties"]
+    assert (properties["FunctionName"], properties["Qualifier"]) == ({"Ref": "MailerFunction"}, "$LATEST")
 
 
 # From the outbox to the mailer
@@ -391,7 +372,7 @@ def test_a_message_that_keeps_failing_does_not_raise_the_delay_alarm():
 
 def test_the_mailer_reports_each_message_of_the_mail_queue():
     assert resource("MailQueueMapping") == {
-        "FunctionName": {"Ref": "MailerFunction.Alias"},
+        "FunctionName": {"Ref": "MailerFunction"},
         "EventSourceArn": arn("MailQueue"),
         "BatchSize": 10,
         "MaximumBatchingWindowInSeconds": 0,
@@ -402,7 +383,7 @@ def test_the_mailer_reports_each_message_of_the_mail_queue():
 
 def test_the_mailer_changes_after_nothing_writes_to_the_old_outbox(transformed):
     after = set(transformed["Resources"]["MailerFunctionRole"]["DependsOn"])
-    assert after == {"RequestFunctionAliaslive", "ConfirmFunctionAliaslive"}
+    assert after == {"RequestFunction", "ConfirmFunction"}
     assert after <= transformed["Resources"].keys()
 
 
