@@ -1,11 +1,13 @@
-"""The settings that the functions read, the template's parameters and docs/configuration.md agree."""
+"""The settings that the functions read, the template's parameters and docs/configuration.md agree, and a changed
+parameter reaches the functions."""
 
+import functools
 import re
 
 import pytest
 
 import template
-from template import ROOT
+from template import ROOT, accepts, broken_rules, evaluate, values_with
 
 FUNCTIONS = template.resources("AWS::Serverless::Function")
 PARAMETERS = template.load()["Parameters"]
@@ -42,13 +44,20 @@ def variables_in_template():
     """Returns the values of each variable in the template, by function."""
     found = {}
     for name, function in FUNCTIONS.items():
-        properties = function["Properties"]
-        variables = dict(properties["Environment"]["Variables"])
-        # Lambda sets this variable to the value of the property.
-        variables["AWS_LAMBDA_LOG_LEVEL"] = properties["LoggingConfig"]["ApplicationLogLevel"]
-        for variable, value in variables.items():
-            found.setdefault(variable, {})[name.removesuffix("Function").lower()] = value
+        for variable, value in variables_of(function["Properties"]).items():
+            found.setdefault(variable, {})[short_name(name)] = value
     return found
+
+
+def variables_of(function):
+    """Returns the variables that a function gets, by its properties."""
+    # Lambda sets this variable to the value of the property.
+    log_level = function["LoggingConfig"]["ApplicationLogLevel"]
+    return function["Environment"]["Variables"] | {"AWS_LAMBDA_LOG_LEVEL": log_level}
+
+
+def short_name(function):
+    return function.removesuffix("Function").lower()
 
 
 def variables_in_docs():
@@ -56,7 +65,11 @@ def variables_in_docs():
     page = (ROOT / "docs/configuration.md").read_text()
     rows = re.search(r"^\| variable \|.*\n\|[-|]+\n((?:\|.*\n)+)", page, re.MULTILINE)[1].splitlines()
     cells = ([cell.strip(" `") for cell in row.strip("|").split("|")] for row in rows)
-    return {variable: (set(re.findall(r"\w+", readers)), default) for variable, readers, default, *_ in cells}
+    return {variable: (function_names(readers), default) for variable, readers, default, *_ in cells}
+
+
+def function_names(readers):
+    return {"request", "confirm", "mailer"} if readers == "all" else set(re.findall(r"\w+", readers))
 
 
 def documented_default(variable):
@@ -100,8 +113,7 @@ def test_the_template_sets_the_variables_that_the_functions_read():
 @pytest.mark.parametrize("variable", IN_TEMPLATE)
 def test_the_docs_name_the_functions_that_have_a_variable(variable):
     readers, _ = IN_DOCS[variable]
-    expected = {"request", "confirm", "mailer"} if readers == {"all"} else readers
-    assert IN_TEMPLATE[variable].keys() == expected
+    assert IN_TEMPLATE[variable].keys() == readers
 
 
 @pytest.mark.parametrize("variable", IN_TEMPLATE)
@@ -133,3 +145,120 @@ def test_only_the_sender_is_required():
     required = [name for name, parameter in PARAMETERS.items() if "Default" not in parameter]
     assert required == ["MailFrom"]
     assert [name for name, (_, default) in IN_DOCS.items() if default == "required"] == ["RESET_URL", "MAIL_FROM"]
+
+
+# A changed parameter
+
+# Values beside which any parameter may change.
+BEFORE = values_with(
+    {
+        "UsersTableName": "people",
+        "DomainName": "account.example.com",
+        "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0000",
+    }
+)
+OTHER_TEXTS = {
+    "MailFrom": "Example <hello@example.com>",
+    "MailReplyTo": "help@example.com",
+    "NewSesIdentity": "example.com",
+    "SesIdentity": "example.com",
+    "SesConfigurationSet": "ours",
+    "UsersTableName": "users-restored",
+    "UsersEmailAttribute": "mail",
+    "UsersPasswordAttribute": "password",
+    "UsersActiveAttribute": "active",
+    "UsersEmailIndex": "by-mail",
+    "AppName": "Example",
+    "SupportUrl": "https://example.com/help",
+    "BrandColor": "#047857",
+    "LogoUrl": "https://example.com/logo.png",
+    "ResetUrl": "https://example.com/reset",
+    "CorsOrigins": "https://example.com",
+    "PwnedPasswordsUrl": "https://api.pwnedpasswords.com/range/",
+    "DomainName": "recovery.example.com",
+    "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0001",
+    "HostedZoneId": "Z0123456789ABC",
+    "LogKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/6f0e6a4e-0000",
+    "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:ops",
+    "AlarmEmail": "ops@example.com",
+}
+
+
+def other_value(name):
+    """Returns a valid value of a parameter that differs from the one in BEFORE."""
+    if name in OTHER_TEXTS:
+        return OTHER_TEXTS[name]
+    parameter = PARAMETERS[name]
+    default = parameter["Default"]
+    values = parameter["AllowedValues"] if "AllowedValues" in parameter else [default + 1, default - 1]
+    return next(str(one) for one in values if one != default and accepts(parameter, str(one)))
+
+
+def resolved(node, values, conditions):
+    """Replaces parameters and conditions in a value of the template."""
+    if not isinstance(node, dict):
+        return node
+    [(function, argument)] = node.items()
+    if function == "Ref":
+        return values.get(argument, node)
+    if function == "Fn::If":
+        condition, then, otherwise = argument
+        return resolved(then if evaluate(conditions[condition], values) else otherwise, values, conditions)
+    assert function == "Fn::Sub"
+    text, parts = argument
+    parts = {name: resolved(part, values, conditions) for name, part in parts.items()}
+    return re.sub(r"\$\{(\w+)\}", lambda found: parts[found[1]], text)
+
+
+def variables_with(values):
+    """Returns the variables of each function in a stack with these parameters, after SAM's transformation."""
+    stack = template.transformed(values)
+    return {
+        short_name(name): {
+            variable: resolved(value, values, stack["Conditions"])
+            for variable, value in variables_of(stack["Resources"][name]["Properties"]).items()
+        }
+        for name in FUNCTIONS
+    }
+
+
+@functools.cache
+def variables_before():
+    return variables_with(BEFORE)
+
+
+def documented_changes(parameter, value):
+    """Returns the variables that a parameter sets, by function, according to docs/configuration.md."""
+    changes = {short_name(name): {} for name in FUNCTIONS}
+    for variable, (readers, _) in IN_DOCS.items():
+        for reader in readers if parameter_name(variable) == parameter else ():
+            changes[reader][variable] = value
+    if parameter == "DomainName":
+        changes["mailer"]["RESET_URL"] = f"https://{value}/core/user/change-forgotten-password"
+    return changes
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_another_value_of_a_parameter_is_valid(name):
+    value = other_value(name)
+    assert value != BEFORE[name]
+    assert accepts(PARAMETERS[name], value)
+    assert broken_rules(BEFORE | {name: value}) == []
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_changed_parameter_reaches_the_functions_that_read_it(name):
+    value = other_value(name)
+    after = variables_with(BEFORE | {name: value})
+    changes = {
+        function: {variable: now for variable, now in after[function].items() if now != before[variable]}
+        for function, before in variables_before().items()
+    }
+    assert changes == documented_changes(name, value)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_no_version_or_alias_keeps_old_settings(name):
+    stack = template.transformed(BEFORE | {name: other_value(name)})
+    kinds = {one["Type"] for one in stack["Resources"].values()}
+    assert {kind for kind in kinds if re.match("AWS::Lambda::(Version|Alias)$|AWS::CodeDeploy::", kind)} == set()
