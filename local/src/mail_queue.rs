@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    io::Write,
     path::Path,
     pin::pin,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -46,6 +46,8 @@ struct State {
     /// Sequence number of the last record read from each shard.
     places: BTreeMap<String, String>,
     file: Option<File>,
+    /// Whether the file may end with a part of a line.
+    is_torn: bool,
 }
 
 struct Message {
@@ -170,8 +172,7 @@ impl MailQueue {
         state.write(vec![Line::Deleted(done.to_vec())])
     }
 
-    /// Returns whether no message is visible or being handled: every message that is left has
-    /// failed and waits.
+    /// Returns whether every remaining message has failed and waits for its next attempt.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         let now = Instant::now();
@@ -188,10 +189,14 @@ impl MailQueue {
 impl State {
     fn load(&mut self, path: &Path) -> Result<()> {
         if path.exists() {
-            for line in BufReader::new(File::open(path)?).lines() {
-                // The last line is incomplete if the process was killed while writing it.
-                if let Ok(line) = serde_json::from_str(&line?) {
-                    self.apply(line);
+            for line in std::fs::read(path)?.split(|byte| *byte == b'\n') {
+                match serde_json::from_slice(line) {
+                    Ok(line) => self.apply(line),
+                    Err(_) if line.is_empty() => {}
+                    // The process was killed while writing the last line, or the disk was full.
+                    Err(error) => {
+                        tracing::warn!(%error, "skipping an unreadable line of the mail queue");
+                    }
                 }
             }
         }
@@ -203,7 +208,7 @@ impl State {
         Ok(())
     }
 
-    /// Returns the lines that lead to the current state.
+    /// Returns the lines that recreate the current state.
     fn to_lines(&self) -> Vec<Line> {
         let places = self
             .places
@@ -223,9 +228,12 @@ impl State {
     /// Appends `lines` to the file, then applies them.
     fn write(&mut self, lines: Vec<Line>) -> Result<()> {
         if let Some(file) = &mut self.file {
-            let text = to_text(&lines)?;
+            let start = if self.is_torn { "\n" } else { "" };
+            let text = start.to_owned() + &to_text(&lines)?;
+            self.is_torn = true;
             file.write_all(text.as_bytes())
                 .context("writing the mail queue")?;
+            self.is_torn = false;
         }
         for line in lines {
             self.apply(line);
@@ -273,14 +281,15 @@ impl State {
     /// Receives the visible messages, at most ten, and hides them for `visibility_timeout`.
     fn receive(&mut self, visibility_timeout: Duration) -> Result<Vec<Received>> {
         let now = Instant::now();
-        let visible = self
-            .messages
-            .iter()
-            .filter(|(_, message)| message.is_visible(now));
-        let numbers: Vec<u64> = visible
-            .map(|(number, _)| *number)
-            .take(BATCH_SIZE)
+        let visible = self.messages.iter();
+        let visible = visible.filter(|(_, message)| message.is_visible(now));
+        // Those that wait longest come first, so failing messages do not crowd out new ones.
+        let mut numbers: Vec<_> = visible
+            .map(|(number, message)| (message.visible_at, *number))
             .collect();
+        numbers.sort_unstable();
+        let numbers = numbers.into_iter().take(BATCH_SIZE);
+        let numbers: Vec<u64> = numbers.map(|(_, number)| number).collect();
         if numbers.is_empty() {
             return Ok(Vec::new());
         }
@@ -291,7 +300,10 @@ impl State {
                 message.visible_at = now + visibility_timeout;
                 message.is_in_flight = true;
                 if message.receives == MAX_RECEIVES {
-                    tracing::error!(number, "last attempt at an email before the next start");
+                    tracing::error!(
+                        number,
+                        "last attempt to send an email until the system restarts"
+                    );
                 }
                 received.push(Received {
                     number,
@@ -351,7 +363,7 @@ mod tests {
 
     const VISIBILITY: Duration = Duration::from_mins(3);
 
-    /// Opens a queue in a new folder. The folder is deleted with the returned guard.
+    /// A temporary folder, deleted on drop.
     struct Folder(std::path::PathBuf);
 
     impl Folder {
@@ -450,6 +462,41 @@ mod tests {
             assert_eq!(bodies(&received), ["a", "c"]);
             assert_eq!(received[0].receives, receives);
         }
+    }
+
+    #[tokio::test]
+    async fn failing_messages_do_not_crowd_out_new_ones() {
+        let queue = MailQueue::open(None, Duration::ZERO).expect("a queue");
+        send(&queue, &["failing"; 2 * BATCH_SIZE]);
+        queue.receive().await.expect("messages");
+        send(&queue, &["new"]);
+        // Every other message is received once more before it.
+        let mut received = Vec::new();
+        for _ in 0..3 {
+            received.extend(queue.receive().await.expect("messages"));
+        }
+        assert!(bodies(&received).contains(&"new"));
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_line_loses_no_other() {
+        let folder = Folder::new("unreadable");
+        send(&folder.open(), &["a"]);
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(folder.file())
+            .expect("the file");
+        file.write_all(b"\xff{\n").expect("written");
+        let queue = folder.open();
+        send(&queue, &["b"]);
+        // What a full disk leaves behind: the start of a line.
+        queue.lock().is_torn = true;
+        let torn = br#"{"message":{"number":9,"bo"#;
+        file.write_all(torn).expect("written");
+        send(&queue, &["c"]);
+        drop(queue);
+        let received = folder.open().receive().await.expect("messages");
+        assert_eq!(bodies(&received), ["a", "b", "c"]);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use aws::AwsError;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_dynamodbstreams::{
     Client as Streams,
+    error::ProvideErrorMetadata,
     types::{Record, Shard, ShardIteratorType},
 };
 use rules::recovery::EmailKind;
@@ -149,8 +150,10 @@ impl Pipe {
             let after = request()
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .sequence_number(last);
-            if let Ok(response) = after.send().await {
-                return Ok(response.shard_iterator);
+            match after.send().await {
+                Ok(response) => return Ok(response.shard_iterator),
+                Err(error) if error.code() == Some("TrimmedDataAccessException") => {}
+                Err(error) => return Err(AwsError::new("GetShardIterator", &error).into()),
             }
         }
         let start = request().shard_iterator_type(ShardIteratorType::TrimHorizon);

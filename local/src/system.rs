@@ -126,7 +126,7 @@ impl LocalSystem {
         let mailer = Arc::new(mailer);
         let (events, received) = mpsc::unbounded_channel();
         tokio::spawn(deliver_events(received, mailer.clone()));
-        let mail_queue = Arc::new(open_mail_queue(options.data.as_deref(), &env)?);
+        let mail_queue = Arc::new(open_mail_queue(&options, &env)?);
         let mut deliveries = Vec::new();
         if options.send_email {
             let streams = aws_sdk_dynamodbstreams::Client::new(&config);
@@ -302,8 +302,14 @@ fn open_inbox(data: Option<&Path>) -> Result<Inbox> {
     }
 }
 
-fn open_mail_queue(data: Option<&Path>, env: &Environment<'_>) -> Result<MailQueue> {
-    let file = data.map(|data| data.join("mail-queue.jsonl"));
+/// Opens the mail queue. Each DynamoDB has its own, because the accounts of one are unknown to
+/// another.
+fn open_mail_queue(options: &Options, env: &Environment<'_>) -> Result<MailQueue> {
+    let name = match &options.dynamodb_url {
+        None => "mail-queue.jsonl".to_owned(),
+        Some(url) => format!("mail-queue-{}.jsonl", url.replace(['/', ':'], "-")),
+    };
+    let file = options.data.as_ref().map(|data| data.join(name));
     MailQueue::open(file.as_deref(), MailQueue::visibility_timeout(env)?)
 }
 

@@ -28,7 +28,7 @@ pub(crate) const QUEUE_URL: &str = "UNSENT_MAIL_QUEUE_URL";
 pub enum UnsentCommand {
     /// List the emails in the queue, and why they could not be sent
     List(ListArgs),
-    /// Send them after all: move the messages back to the mail queue
+    /// Move the messages back to the mail queue, to be sent
     Redrive(QueueArgs),
 }
 

@@ -1,5 +1,5 @@
 //! The queue between the outbox and the mailer: an email that cannot be sent yet holds up no other,
-//! and is sent by itself later.
+//! and is sent later without help.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -43,7 +43,7 @@ async fn a_row_that_takes_no_update_holds_up_nobody() {
         let app = builder().start().await;
         app.set_attribute("users", ("email", BOB), name, value)
             .await;
-        // Enough for both of the mailer's concurrent invocations, had they to wait.
+        // Enough for both of the mailer's concurrent invocations, if they had to wait.
         for _ in 0..3 {
             app.request_reset(BOB).await.assert_worked();
         }
@@ -52,7 +52,7 @@ async fn a_row_that_takes_no_update_holds_up_nobody() {
         }
         assert_eq!(app.emails_to(BOB).len(), 0, "{name}");
 
-        // Once the row takes updates, what Bob is owed is sent by itself.
+        // Once the row takes updates, Bob's emails are sent without help.
         let sane = AttributeValue::N("0".to_owned());
         app.set_attribute("users", ("email", BOB), name, sane).await;
         app.wait_for_email(BOB, 3).await;
@@ -107,11 +107,11 @@ async fn lambda_gets_only_the_message_that_failed() {
 }
 
 #[tokio::test]
-async fn a_killed_system_sends_what_is_owed_after_the_next_start() {
+async fn a_killed_system_sends_waiting_emails_after_a_restart() {
     let name = format!("account-recovery-{}-kill", std::process::id());
     let data = std::env::temp_dir().join(name);
     let args = format!("--data {}", data.display());
-    // No SES is there, so the email waits.
+    // SES is unreachable, so the email waits.
     let unreachable = ("AWS_ENDPOINT_URL_SESV2", "http://127.0.0.1:1");
     let environment =
         BTreeMap::from([unreachable].map(|(name, value)| (name.to_owned(), value.to_owned())));

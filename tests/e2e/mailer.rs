@@ -11,7 +11,7 @@ use aws::tables::User;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::{StreamExt, stream};
 use local::inbox::StoredEmail;
-use rules::recovery::DeliveryState;
+use rules::recovery::{DeliveryState, EmailId};
 use serde_json::{Value, json};
 use tests::{
     app::{ADA, GOOD_PASSWORD, TestApp, user},
@@ -364,6 +364,16 @@ async fn an_email_known_to_be_sent_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_twice_in_a_batch_sends_one_email() {
+    let (app, records) = three().await;
+    let mut twice = records[0].clone();
+    twice["dynamodb"]["SequenceNumber"] = json!("twice");
+    let batch = [records[0].clone(), records[1].clone(), twice];
+    assert_eq!(app.functions.deliver(&batch, at(0)).await, NO_FAILURES);
+    assert_eq!(recipients(&app), [ADA, BOB]);
+}
+
+#[tokio::test]
 async fn an_account_that_changes_concurrently_is_read_again() {
     let (app, records) = three().await;
     let failed = Action::error(
@@ -448,7 +458,14 @@ async fn the_emails_of_one_account_are_sent_in_order() {
         .intercept(|_| Action::Delay(Duration::from_millis(50)));
     assert_eq!(app.functions.deliver(&records, at(0)).await, NO_FAILURES);
     let user = app.ada().await;
-    assert_eq!(user.recovery.emails.len(), 3);
+    let ids: Vec<EmailId> = user
+        .recovery
+        .emails
+        .into_iter()
+        .map(|email| email.id)
+        .collect();
+    let in_order = [1, 2, 3].map(|number| EmailId::new(&format!("request#192.0.2.1#{number}"), 1));
+    assert_eq!(ids, in_order);
     // Concurrent writes to the row would have conflicted.
     let reads = app.dynamodb.take_operations();
     assert_eq!(reads, ["GetItem", "UpdateItem"].repeat(3));

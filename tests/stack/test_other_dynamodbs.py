@@ -54,7 +54,7 @@ DYNAMODB_LOCAL_SKIPS = {
 
 BOTH_SKIP = {
     "It needs the demo account, which only a system with its own DynamoDB has": [
-        "a_killed_system_sends_what_is_owed_after_the_next_start",
+        "a_killed_system_sends_waiting_emails_after_a_restart",
     ],
     "Each case of it has its own region, in which another DynamoDB has no tables": [
         "every_call_meets_every_fault",

@@ -1,5 +1,5 @@
 """What the linters do not check in template.yaml: the values that parameters accept and refuse, the
-result of SAM's transformation, the way from the outbox to the mailer, the alarms and the dashboard."""
+result of SAM's transformation, the path from the outbox to the mailer, the alarms and the dashboard."""
 
 import json
 import re
@@ -306,7 +306,7 @@ def test_the_pipe_retries_until_the_stream_drops_a_record():
     assert parameters["DeadLetterConfig"] == {"Arn": arn("PipeFailuresQueue")}
 
 
-def test_only_pipes_of_this_account_and_region_get_the_role_of_the_pipe():
+def test_only_pipes_of_this_account_and_region_may_assume_the_role_of_the_pipe():
     [statement] = resource("MailPipeRole")["AssumeRolePolicyDocument"]["Statement"]
     pipes = "arn:${AWS::Partition}:pipes:${AWS::Region}:${AWS::AccountId}:pipe/*"
     assert statement == {

@@ -26,7 +26,7 @@ RESOURCES = [
     "PipeFailuresQueuePolicy",
 ]
 STATE, REASON = "waiting", "SendEmail: SendingPausedException"
-# Addresses of users with a reason, with an email without one, and of nobody.
+# Addresses: users with a reason, a user whose email has no reason, and one without an account.
 WAITING = [f"waiting-{number}@example.com" for number in range(18)]
 SILENT, UNKNOWN = "silent@example.com", "unknown@example.com"
 UNREADABLE = ["not JSON", "{}", "[]", json.dumps({"source": "aws.ses"}), json.dumps({"eventName": "REMOVE"})]
@@ -41,7 +41,7 @@ class Stack:
         self.sqs, self.pipes, self.dynamodb = (cloud.client(name) for name in ("sqs", "pipes", "dynamodb"))
 
     def manage(self, *words):
-        """Runs the operator's command; returns its exit status and its output, of which no address is part."""
+        """Runs the operator's command; returns its exit status and its output, which must not contain an address."""
         environment = {**os.environ, "AWS_ENDPOINT_URL": self.cloud.url}
         done = subprocess.run(
             [self.command, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -12,6 +12,7 @@ mod ses_event;
 pub mod settings;
 
 use std::{
+    collections::HashSet,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -37,7 +38,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub use batch::{Batch, BatchItemFailure, BatchResponse};
 use message::Content;
-use sender::{SendError, Sender};
+use sender::{LONGEST_SEND, SendError, Sender};
 use ses_event::DeliveryReport;
 use settings::MailerSettings;
 
@@ -85,7 +86,7 @@ enum RetryReason {
     Aws(#[from] AwsError),
     #[error(transparent)]
     Send(#[from] SendError),
-    #[error("no random token: {0}")]
+    #[error("cannot generate a token: {0}")]
     Random(String),
     #[error("the function's time is nearly up")]
     OutOfTime,
@@ -145,9 +146,10 @@ impl App {
         })
     }
 
-    /// Handles a batch: its accounts concurrently, the messages of one account in order. At
-    /// `end_by`, if given, unfinished messages return to the queue: if the function's timeout cut
-    /// the batch off, all of it would return, and what was sent would be sent again.
+    /// Handles a batch: its accounts concurrently, the messages of one account in order.
+    ///
+    /// Messages unfinished at `end_by` return to the queue. A timeout of the function would return
+    /// the whole batch and send its emails again.
     pub async fn handle_batch<R: TryCryptoRng + Send>(
         &self,
         batch: Batch,
@@ -173,16 +175,19 @@ impl App {
         end_by: Option<Instant>,
         rng: &Mutex<&mut R>,
     ) -> Vec<&'a str> {
-        let mut failed = Vec::new();
+        let (mut failed, mut sent) = (Vec::new(), HashSet::new());
         for (id, content) in messages {
-            let handled = self.handle_message(&content, now, rng);
-            let handled = match end_by {
-                None => handled.await,
-                Some(end_by) => timeout_at(end_by, handled)
-                    .await
-                    .unwrap_or(Err(RetryReason::OutOfTime)),
+            let email = content.email_id();
+            let handled = if email.as_ref().is_some_and(|email| sent.contains(email)) {
+                Ok(MessageResult::Skipped("sent before"))
+            } else {
+                let handled = Box::pin(self.handle_message(&content, now, rng));
+                within(end_by, handled).await
             };
-            if !report(&content, handled) {
+            if matches!(handled, Ok(MessageResult::Sent)) {
+                sent.extend(email);
+            }
+            if !report(id, &content, handled) {
                 failed.push(id);
             }
         }
@@ -388,8 +393,23 @@ fn end_by(deadline_millis: u64, now: DateTime<Utc>) -> Option<Instant> {
     (remaining > 0).then(|| Instant::now() + Duration::from_millis(remaining / 10 * 9))
 }
 
+/// Runs `handling` until `end_by`. It is not started if little time is left, because SES may accept an
+/// email whose sending is cut off.
+async fn within(
+    end_by: Option<Instant>,
+    handling: impl Future<Output = Result<MessageResult, RetryReason>>,
+) -> Result<MessageResult, RetryReason> {
+    match end_by {
+        None => handling.await,
+        Some(end_by) if Instant::now() + LONGEST_SEND > end_by => Err(RetryReason::OutOfTime),
+        Some(end_by) => timeout_at(end_by, handling)
+            .await
+            .unwrap_or(Err(RetryReason::OutOfTime)),
+    }
+}
+
 /// Logs and counts the result of a message; returns whether the message is done.
-fn report(content: &Content, handled: Result<MessageResult, RetryReason>) -> bool {
+fn report(id: &str, content: &Content, handled: Result<MessageResult, RetryReason>) -> bool {
     let account = content.account().map(EmailAddress::digest);
     let account = account.as_deref().unwrap_or_default();
     match handled {
@@ -409,7 +429,7 @@ fn report(content: &Content, handled: Result<MessageResult, RetryReason>) -> boo
         }
         Err(error) => {
             count_for(Metric::MailsFailed, account, &error);
-            tracing::error!(account, %error, "the email will be retried");
+            tracing::error!(message_id = id, account, %error, "the email will be retried");
             false
         }
     }
@@ -443,5 +463,20 @@ fn outcome_metric(state: DeliveryState) -> Option<Metric> {
         | DeliveryState::Sent
         | DeliveryState::Delayed
         | DeliveryState::NotSpam => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_of_the_time_is_left_for_the_response() {
+        let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a time in range");
+        let deadline = 1_790_000_030_000;
+        let left = end_by(deadline, now).expect("a deadline") - Instant::now();
+        let expected = Duration::from_secs(26)..=Duration::from_secs(27);
+        assert!(expected.contains(&left), "{left:?}");
+        assert_eq!(end_by(0, now), None);
     }
 }

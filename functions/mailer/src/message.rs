@@ -3,7 +3,7 @@
 
 use aws::tables::OutboxRow;
 use chrono::{DateTime, Utc};
-use rules::address::EmailAddress;
+use rules::{address::EmailAddress, recovery::EmailId};
 use serde_json::Value;
 
 use crate::UnknownEvent;
@@ -34,6 +34,14 @@ impl Content {
             Self::Deletion | Self::Unreadable => None,
         }
     }
+
+    /// Returns the ID of the email that is due.
+    pub(crate) fn email_id(&self) -> Option<EmailId> {
+        match self {
+            Self::Email(row) => Some(row.email_id()),
+            Self::Deletion | Self::Unreadable => None,
+        }
+    }
 }
 
 impl Message {
@@ -41,10 +49,10 @@ impl Message {
     /// its own message, and its contents stay out of errors that the runtime logs.
     pub(crate) fn read(record: &Value) -> Result<Self, UnknownEvent> {
         let text = |name: &str| record[name].as_str().map(str::to_owned);
-        let (id, body) = (text("messageId"), text("body"));
-        id.zip(body)
-            .map(|(id, body)| Self { id, body })
-            .ok_or(UnknownEvent)
+        Ok(Self {
+            id: text("messageId").ok_or(UnknownEvent)?,
+            body: text("body").unwrap_or_default(),
+        })
     }
 
     /// Parses the body.
@@ -111,11 +119,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_id_or_body_is_no_message() {
+    fn a_record_without_an_id_is_not_a_message() {
         for record in [
             json!(null),
             json!({}),
-            json!({ "messageId": "m" }),
             json!({ "body": "{}" }),
             json!({ "messageId": 1, "body": "{}" }),
             json!({ "eventSource": "aws:dynamodb", "dynamodb": {} }),

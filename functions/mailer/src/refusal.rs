@@ -10,7 +10,7 @@ use rules::recovery::is_same_address;
 pub(crate) enum Refusal {
     /// SES will never send email to this recipient.
     Recipient(&'static str),
-    /// It may pass, or the operator can fix it; with its meaning, if that is known.
+    /// The problem may pass, or the operator can fix it. Carries its meaning, if known.
     Later(Option<&'static str>),
 }
 
@@ -21,14 +21,14 @@ const CODES: [&str; 3] = [
     "InvalidParameterValue",
 ];
 
-/// Texts about an illegal address. They do not say which address they mean, but the sender and
-/// the address for replies are checked at start-up, so it is the recipient.
+/// Texts about an illegal address. Most do not say which one, but the sender and the address for
+/// replies are checked at start-up, so it is the recipient.
 ///
 /// The first is what SES says about `Ada, Ms <ada@example.com>` (openstax/accounts#253). The others
 /// are those of `AddressException` in `JavaMail`, which SES passes on: openstax/accounts#253,
 /// monde-sistemas/delphi-aws-ses#22, hcengineering/platform#7864,
 /// arithmetic/aws-lambda-ses-forwarder#103, brave/accounts#35, cloud-custodian#8051.
-pub(crate) const ILLEGAL_ADDRESS: [&str; 16] = [
+const ILLEGAL_ADDRESS: [&str; 16] = [
     "Illegal address",
     "Missing local name",
     "Missing domain",
@@ -48,8 +48,7 @@ pub(crate) const ILLEGAL_ADDRESS: [&str; 16] = [
 ];
 
 /// Texts about a recipient on SES's suppression list: today's and the one before 2020.
-pub(crate) const SUPPRESSED: [&str; 2] =
-    ["Address is on the suppression list", "Address blacklisted"];
+const SUPPRESSED: [&str; 2] = ["Address is on the suppression list", "Address blacklisted"];
 
 /// The start of the error for unverified identities, and of the list of them. The list ends with
 /// an ellipsis if it is incomplete. From "Amazon SES email sending errors" in SES's developer guide.
@@ -63,11 +62,19 @@ impl Refusal {
             let start = text.get(..known.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(known))
         };
+        // An address after the known text must be the recipient's.
+        let is_about_recipient = |known: &str| {
+            let rest = text.get(known.len()..).unwrap_or_default().to_lowercase();
+            starts_with(known) && (!rest.contains('@') || rest.contains(&recipient.to_lowercase()))
+        };
         if !CODES.contains(&code) {
             Self::Later(None)
-        } else if ILLEGAL_ADDRESS.iter().any(|known| starts_with(known)) {
+        } else if ILLEGAL_ADDRESS
+            .iter()
+            .any(|known| is_about_recipient(known))
+        {
             Self::Recipient("the recipient is not an address that SES accepts")
-        } else if SUPPRESSED.iter().any(|known| starts_with(known)) {
+        } else if SUPPRESSED.iter().any(|known| is_about_recipient(known)) {
             Self::Recipient("the recipient is on SES's suppression list")
         } else if !starts_with(NOT_VERIFIED) {
             Self::Later(None)
@@ -104,8 +111,28 @@ mod tests {
 
     #[test]
     fn texts_about_the_recipient_are_final() {
-        let known = ILLEGAL_ADDRESS.iter().chain(&SUPPRESSED);
-        for text in known.map(|text| (*text).to_owned()).chain([
+        let known = [
+            "Illegal address",
+            "Missing local name",
+            "Missing domain",
+            "Missing final '@domain'",
+            "Unterminated quote",
+            "Local address contains control or whitespace",
+            "Local address contains illegal character",
+            "Local address contains dot-dot",
+            "Local address starts with dot",
+            "Local address ends with dot",
+            "Domain contains control or whitespace",
+            "Domain contains illegal character",
+            "Domain contains dot-dot",
+            "Domain starts with dot",
+            "Domain ends with dot",
+            "Domain literal not at end of domain",
+            "Address is on the suppression list",
+            "Address blacklisted.",
+        ];
+        assert_eq!(known.len(), ILLEGAL_ADDRESS.len() + SUPPRESSED.len());
+        for text in known.map(str::to_owned).into_iter().chain([
             "Illegal address: ada@example.com".to_owned(),
             "Missing final '@domain'.".to_owned(),
             "Address is on the suppression list for your account".to_owned(),
@@ -120,13 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_may_pass() {
+    fn any_other_refusal_is_retried() {
         for text in [
             String::new(),
             "Sending paused for this account. For more information, please check the inbox of the email address associated with your AWS account.".to_owned(),
             "Configuration set <c> does not exist.".to_owned(),
             "The message contains a virus.".to_owned(),
             "Cannot send to: Illegal address".to_owned(),
+            "Illegal address: no-reply@example.com".to_owned(),
             unverified("no-reply@example.com"),
             unverified("no-reply@example.com, ada@example.com"),
             unverified("App <no-reply@example.com>"),

@@ -22,7 +22,7 @@ use crate::{refusal::Refusal, settings::MailerSettings};
 /// than a person at a page.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit of all attempts together.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_SEND: Duration = Duration::from_secs(10);
 
 /// Sends the application's emails.
 pub(crate) struct Sender {
@@ -49,7 +49,7 @@ impl Sender {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(1))
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(OPERATION_TIMEOUT)
+            .operation_timeout(LONGEST_SEND)
             .build();
         let mut config = aws_sdk_sesv2::config::Builder::from(aws).timeout_config(timeouts);
         config.set_endpoint_url(aws::endpoint(env, "AWS_ENDPOINT_URL_SESV2"));

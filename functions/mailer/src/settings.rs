@@ -79,19 +79,26 @@ fn mailbox(text: &str) -> Option<String> {
         .strip_suffix('>')
         .and_then(|rest| rest.rsplit_once('<'))
     else {
-        return EmailAddress::parse(&text).ok().map(|_| text);
+        return ascii_address(&text);
     };
-    EmailAddress::parse(address).ok()?;
-    let (name, address) = (unquoted(name.trim())?, address.trim());
+    let (name, address) = (unquoted(name.trim())?, ascii_address(address)?);
     Some(if name.is_empty() {
-        address.to_owned()
+        address
     } else {
         format!("{} <{address}>", phrase(&name))
     })
 }
 
-/// Returns the text of a quoted string (RFC 5322 §3.2.4), or any other text as it is; `None` if a
-/// quote is not closed.
+/// Returns an address with its domain in ASCII and its local part as it is.
+fn ascii_address(text: &str) -> Option<String> {
+    let canonical = EmailAddress::parse(text).ok()?;
+    let (_, domain) = canonical.as_str().rsplit_once('@')?;
+    let (local_part, _) = text.trim().rsplit_once('@')?;
+    Some(format!("{local_part}@{domain}"))
+}
+
+/// Returns the text of a quoted string (RFC 5322 §3.2.4), or any other text as it is; `None` if the
+/// quote is not closed or text follows it.
 fn unquoted(text: &str) -> Option<String> {
     let Some(quoted) = text.strip_prefix('"') else {
         return Some(text.to_owned());
@@ -184,6 +191,11 @@ mod tests {
             ),
             ("\"\" <no-reply@example.com>", "no-reply@example.com"),
             ("<no-reply@example.com>", "no-reply@example.com"),
+            (" No-Reply@Example.com ", "No-Reply@example.com"),
+            (
+                "App <no-reply@bücher.example>",
+                "App <no-reply@xn--bcher-kva.example>",
+            ),
             ("no-reply@example.com", "no-reply@example.com"),
             ("App <no-reply@example.com>", "App <no-reply@example.com>"),
             (

@@ -1,4 +1,4 @@
-//! Checks of the way from the outbox to the mailer: the pipe, and the emails that could not be
+//! Checks of the path from the outbox to the mailer: the pipe, and the emails that could not be
 //! sent.
 
 use aws::AwsError;
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_running_pipe_is_in_order() {
+    fn only_a_running_pipe_is_healthy() {
         assert_eq!(finding(PipeState::Running).health, Health::Ok);
         for state in [
             PipeState::Stopped,

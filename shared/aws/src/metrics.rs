@@ -84,8 +84,8 @@ pub fn count(metric: Metric) {
     tracing::info!(target: TARGET, name = metric.as_str());
 }
 
-/// Adds one to `metric` because of `reason`. CloudWatch keeps the account's digest and the reason with
-/// the value, where Logs Insights finds them.
+/// Adds one to `metric` because of `reason`. Logs Insights can query the account's digest and the
+/// reason.
 pub fn count_for(metric: Metric, account: &str, reason: &impl fmt::Display) {
     tracing::info!(target: TARGET, name = metric.as_str(), account, %reason);
 }

@@ -98,7 +98,7 @@ pub struct SentEmail {
 /// Identifies one email: a digest of its outbox row's `id` and `count`.
 ///
 /// Unlike the row's `id` it does not reveal the client's address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EmailId(String);
 
 /// The delivery outcome of an email.
@@ -123,6 +123,18 @@ impl DeliveryOutcome {
         }
     }
 
+    /// Returns whether this outcome replaces `known`: its state is later, or the email waits for
+    /// another reason, apart from the request that failed.
+    fn is_news_after(&self, known: &Self) -> bool {
+        let cause = |outcome: &Self| {
+            let reason = outcome.reason.as_deref().unwrap_or_default();
+            let end = reason.find(" (request ").unwrap_or(reason.len());
+            reason[..end].to_owned()
+        };
+        let is_waiting = self.state == DeliveryState::Waiting && known.state == self.state;
+        known.state < self.state || (is_waiting && cause(self) != cause(known))
+    }
+
     /// Adds the reason, which must not contain an address.
     #[must_use]
     pub fn because(mut self, reason: &impl ToString) -> Self {
@@ -134,11 +146,11 @@ impl DeliveryOutcome {
 /// State of an email, in the order in which a later state replaces an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryState {
-    /// SES did not accept the email yet; the mailer tries again.
+    /// SES has not accepted the email yet; the mailer tries again.
     Waiting,
     /// SES refuses the recipient.
     Refused,
-    /// SES accepted an email that had been waiting.
+    /// SES accepted the email after a retry.
     Sent,
     /// The receiving server defers the email; SES keeps trying.
     Delayed,
@@ -228,8 +240,8 @@ impl Recovery {
         address: Option<&str>,
     ) -> bool {
         let advances = |email: &&mut SentEmail| {
-            let known = email.outcome.as_ref().map(|outcome| outcome.state);
-            email.id == *id && known < Some(outcome.state)
+            let known = email.outcome.as_ref();
+            email.id == *id && known.is_none_or(|known| outcome.is_news_after(known))
         };
         let Some(email) = self.emails.iter_mut().find(advances) else {
             return false;
@@ -332,7 +344,7 @@ impl DeliveryState {
         match self {
             Self::Waiting => "not sent yet; the mailer tries again",
             Self::Refused => "refused by SES",
-            Self::Sent => "accepted by SES after a wait",
+            Self::Sent => "accepted by SES after a retry",
             Self::Delayed => "delayed; SES goes on trying",
             Self::Delivered => "delivered to the recipient's server",
             Self::SoftBounced => "came back, maybe not for good",
@@ -390,6 +402,19 @@ mod tests {
             recovery.record_outcome(&id(1), &outcome(*state), Some(ADDRESS));
         }
         recovery
+    }
+
+    #[test]
+    fn a_waiting_email_shows_its_latest_reason() {
+        let mut recovery = after(&[]);
+        let mut wait = |reason: &str| {
+            let outcome = DeliveryOutcome::new(DeliveryState::Waiting, at(1)).because(&reason);
+            recovery.record_outcome(&id(1), &outcome, None)
+        };
+        assert!(wait("SendEmail: TooManyRequestsException (request 1)"));
+        assert!(!wait("SendEmail: TooManyRequestsException (request 2)"));
+        assert!(wait("SendEmail: AccountSuspendedException (request 3)"));
+        assert!(recovery.record_outcome(&id(1), &outcome(DeliveryState::Sent), None));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! cargo bench --profile dev -p benchmark --bench mailer   # the waiting counts, not the code
 //! ```
 //!
-//! A lane is one concurrent invocation: it gets the next batch when it has returned the last one.
+//! Each batch starts when the one before has returned, as in one of Lambda's concurrent invocations.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use tests::{
 
 /// Added to every call.
 const DELAY: Duration = Duration::from_millis(50);
-/// The most messages that a batch has.
+/// Messages in a full batch.
 const BATCH: usize = 10;
 /// Batches per measurement.
 const BATCHES: usize = 20;
@@ -28,7 +28,7 @@ const BATCHES: usize = 20;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let (one, ten) = (run(1).await, run(BATCH).await);
-    println!("batch | ms | emails a second and lane | billed ms per email");
+    println!("batch | ms | emails per second | billed ms per email");
     for (size, ms) in [(1, one), (BATCH, ten)] {
         let size = f64::from(u32::try_from(size).expect("a small number"));
         println!(
@@ -41,7 +41,6 @@ async fn main() {
 
 /// Delivers batches of `size` one after the other. Returns the median time of a batch in
 /// milliseconds.
-#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 async fn run(size: usize) -> f64 {
     let address = |number: usize| format!("user-{number}@example.com");
     let builder = TestApp::builder().manual_delivery();
