@@ -101,6 +101,8 @@ pub struct TestApp {
     pub functions: Functions,
     /// Texts that no log line may contain.
     pub secrets: Secrets,
+    /// Length of the log when the system started. Its secrets cannot be in earlier lines.
+    pub(crate) log_mark: usize,
     pub(crate) services: LocalSystem,
     pub(crate) system: LocalSystem,
     pub(crate) existing_table: Option<ExistingTable>,
@@ -489,7 +491,8 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         // A test that already fails keeps its own message.
         if !std::thread::panicking() {
-            self.secrets.assert_absent_from(&logs::captured());
+            let logs = logs::captured_since(self.log_mark);
+            self.secrets.assert_absent_from(&logs);
         }
     }
 }

@@ -100,6 +100,7 @@ impl Builder {
     /// Starts the system.
     pub async fn start(mut self) -> TestApp {
         logs::capture();
+        let log_mark = logs::mark();
         self.settings.extend([own_region()]);
         let services = self.start_services().await;
         let dynamodb = Proxy::start(&services.dynamodb_url()).await;
@@ -121,6 +122,7 @@ impl Builder {
             dynamodb,
             ses,
             secrets: Secrets::default(),
+            log_mark,
             existing_table: self.existing_table,
         };
         for user in &self.users {

@@ -188,7 +188,11 @@ def test_a_redrive_moves_every_message(unsent):
 
 def test_a_redrive_of_an_empty_queue_says_so(stack):
     stack.purge()
-    expected = (0, "the queue is empty; there is nothing to resend\n")
+    expected = (
+        0,
+        "SQS moved no message: the queue is empty, or another command is reading it; "
+        "if `unsent list` shows messages, try again in a minute\n",
+    )
     assert stack.manage("unsent", "redrive", "--stack", STACK) == expected
 
 

@@ -64,7 +64,10 @@ fn report(ended: &Move) -> Result<ExitStatus> {
     let progress = progress(ended);
     match ended.status().unwrap_or("no status") {
         "COMPLETED" if ended.approximate_number_of_messages_moved == 0 => {
-            println!("the queue is empty; there is nothing to resend");
+            println!(
+                "SQS moved no message: the queue is empty, or another command is reading it; if \
+                 `unsent list` shows messages, try again in a minute"
+            );
         }
         "COMPLETED" => println!("{progress}; the mailer sends them now"),
         status => bail!(
