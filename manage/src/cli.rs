@@ -12,6 +12,7 @@ use crate::{
     doctor::{self, DoctorArgs},
     exit::{self, ExitStatus},
     migrate::{self, MigrateArgs},
+    smoke::{self, SmokeArgs},
     unsent::{self, UnsentCommand},
     user_commands::{self, CreateSuperuserArgs, UsersCommand},
 };
@@ -46,6 +47,8 @@ pub enum Command {
     Admin(AdminArgs),
     /// Check that everything a reset needs is in place
     Doctor(DoctorArgs),
+    /// Check that the system works: request an email and use every part of the API
+    Smoke(SmokeArgs),
     /// List and resend emails that could not be sent
     #[command(subcommand)]
     Unsent(UnsentCommand),
@@ -66,6 +69,7 @@ pub async fn run(command: Command, open_embedded: OpenEmbedded) -> Result<ExitSt
         Command::Users(command) => user_commands::run(command, open_embedded).await,
         Command::Admin(args) => deployed::run(args).await,
         Command::Doctor(args) => doctor::run(args, open_embedded).await,
+        Command::Smoke(args) => smoke::run(args, open_embedded).await,
         Command::Unsent(command) => unsent::run(command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), NAME, &mut io::stdout());

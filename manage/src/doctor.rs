@@ -2,9 +2,8 @@
 //!
 //! It changes nothing: it checks write permissions with a condition that no row satisfies.
 
-mod account;
+pub(crate) mod account;
 mod dynamodb;
-mod finding;
 mod mail_queue;
 mod reset_url;
 mod ses;
@@ -21,13 +20,13 @@ use rules::{
     environment::{Environment, SettingError},
 };
 
-use self::finding::{Finding, Health};
 use crate::{
     address_arg::AddressArg,
     database::OpenEmbedded,
     defaults,
     exit::ExitStatus,
-    output::{OutputArgs, OutputFormat, print_json},
+    finding::{Finding, Report},
+    output::OutputArgs,
     workspace::{DatabaseArgs, Workspace},
 };
 
@@ -66,12 +65,9 @@ pub(crate) async fn run(args: DoctorArgs, open_embedded: OpenEmbedded) -> Result
         };
         Ok(check_all(workspace, &Environment::new(&lookup), address.as_ref()).await)
     });
-    let findings = findings.await?;
-    print(&findings, args.output.format)?;
-    let has_problem = findings
-        .iter()
-        .any(|finding| finding.health == Health::Problem);
-    Ok(ExitStatus::done_if(!has_problem))
+    let mut report = Report::new(args.output.format);
+    report.add(findings.await?)?;
+    report.finish()
 }
 
 async fn check_all(
@@ -110,23 +106,4 @@ fn settings(function: &str, read: Result<(), SettingError>) -> Finding {
             "set it in the environment, or as a parameter of the stack",
         ),
     }
-}
-
-fn print(findings: &[Finding], format: OutputFormat) -> Result<()> {
-    if format == OutputFormat::Json {
-        return print_json(&findings.iter().map(Finding::to_json).collect());
-    }
-    for Finding {
-        subject,
-        health,
-        detail,
-        advice,
-    } in findings
-    {
-        println!("{:7}  {subject}: {detail}", health.as_str());
-        if !advice.is_empty() {
-            println!("{:7}  -> {advice}", "");
-        }
-    }
-    Ok(())
 }

@@ -23,7 +23,8 @@ const TABLE_OUTPUTS: [(&str, &str); 3] = [
 ];
 /// Outputs that only some stacks have, and the settings that they provide. They override
 /// parameters, which may be empty.
-const OPTIONAL_OUTPUTS: [(&str, &str); 4] = [
+const OPTIONAL_OUTPUTS: [(&str, &str); 5] = [
+    ("ApiUrl", "API_URL"),
     ("ResetUrl", "RESET_URL"),
     ("ConfigurationSetName", "SES_CONFIGURATION_SET"),
     ("UnsentMailQueueUrl", "UNSENT_MAIL_QUEUE_URL"),

@@ -48,6 +48,11 @@ pub(crate) struct DeployedArgs {
 }
 
 impl DatabaseArgs {
+    /// Returns the name of the stack, if one is chosen.
+    pub(crate) fn stack(&self) -> Option<&str> {
+        self.deployed.stack.as_deref()
+    }
+
     /// Connects to the chosen database.
     pub(crate) async fn open(self, open_embedded: OpenEmbedded) -> Result<Workspace> {
         let is_aws = self.deployed.aws || self.deployed.stack.is_some();

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 /// Returns CloudFormation's description of the stack `recovery` with `outputs`.
-fn described(outputs: &[(&str, &str)]) -> String {
+pub(super) fn described(outputs: &[(&str, &str)]) -> String {
     let output = |(key, value): &(&str, &str)| {
         format!("<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>")
     };
@@ -48,7 +48,7 @@ fn refused(code: &str, message: &str) -> String {
     )
 }
 
-const OUTPUTS: [(&str, &str); 4] = [
+pub(super) const OUTPUTS: [(&str, &str); 4] = [
     ("UsersTableName", "users"),
     ("TokensTableName", "tokens"),
     ("OutboxTableName", "outbox"),
@@ -57,7 +57,10 @@ const OUTPUTS: [(&str, &str); 4] = [
 
 /// Starts a CloudFormation endpoint that gives every request the same response. Returns its URL and
 /// the requests.
-async fn cloudformation(status: StatusCode, response: String) -> (String, Arc<Mutex<Vec<Bytes>>>) {
+pub(super) async fn cloudformation(
+    status: StatusCode,
+    response: String,
+) -> (String, Arc<Mutex<Vec<Bytes>>>) {
     let asked = Arc::<Mutex<Vec<Bytes>>>::default();
     let keep = asked.clone();
     let handler = post(move |body: Bytes| {
@@ -73,7 +76,7 @@ async fn cloudformation(status: StatusCode, response: String) -> (String, Arc<Mu
 }
 
 /// Returns an operator's environment for `app`, with CloudFormation at `url`.
-fn operator(app: &TestApp, url: &str) -> BTreeMap<String, String> {
+pub(super) fn operator(app: &TestApp, url: &str) -> BTreeMap<String, String> {
     let mut environment = app.environment();
     environment.insert("AWS_ENDPOINT_URL_CLOUDFORMATION".to_owned(), url.to_owned());
     environment

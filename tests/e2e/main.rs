@@ -32,5 +32,6 @@ mod outcomes;
 mod recipes;
 mod request_attacks;
 mod security_page;
+mod smoke;
 mod token_attacks;
 mod unavailable;

@@ -5,8 +5,7 @@ use aws::tables::User;
 use chrono::{DateTime, Utc};
 use rules::{address::EmailAddress, environment::Environment, recovery::EmailBudget};
 
-use super::finding::Finding;
-use crate::{now, workspace::Workspace};
+use crate::{finding::Finding, now, workspace::Workspace};
 
 /// Checks the account of `address`.
 pub(super) async fn check(
@@ -30,7 +29,8 @@ pub(super) async fn check(
     }
 }
 
-async fn look_up(
+/// Looks up the account of `address`, if there is one, and the budget of every account.
+pub(crate) async fn look_up(
     workspace: &Workspace,
     env: &Environment<'_>,
     address: &EmailAddress,
@@ -39,7 +39,13 @@ async fn look_up(
     Ok((workspace.users().await?.get(address).await?, budget))
 }
 
-fn check_user(subject: String, user: &User, budget: EmailBudget, now: DateTime<Utc>) -> Finding {
+/// Checks whether `user` may receive an email within the hour.
+pub(crate) fn check_user(
+    subject: String,
+    user: &User,
+    budget: EmailBudget,
+    now: DateTime<Utc>,
+) -> Finding {
     if !user.is_active {
         return Finding::problem(
             subject,

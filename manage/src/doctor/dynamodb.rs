@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use super::finding::Finding;
 use crate::{
+    finding::Finding,
     schema::{self, TTL_ATTRIBUTE, TableSchema},
     workspace::Workspace,
 };

@@ -10,8 +10,8 @@ use aws_sdk_pipes::{
 };
 use aws_types::SdkConfig;
 
-use super::finding::Finding;
 use crate::{
+    finding::Finding,
     unsent::{self, queue::Queue},
     workspace::Workspace,
 };
@@ -92,7 +92,7 @@ async fn check_unsent(queue: &Queue) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Health;
+    use crate::finding::Health;
 
     fn finding(current: PipeState) -> Finding {
         let pipe = DescribePipeOutput::builder()

@@ -7,12 +7,11 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use rules::environment::is_local;
 use tokio::time::timeout;
 use url::Url;
 
-use super::finding::Finding;
+use crate::{finding::Finding, https};
 
 /// Timeout of the page, in seconds.
 const TIMEOUT_SECONDS: u64 = 5;
@@ -46,14 +45,8 @@ pub(super) async fn check(url: &Url, is_aws: bool) -> Finding {
 }
 
 async fn get(url: &Url) -> Result<StatusCode> {
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .build();
-    let client = Client::builder(TokioExecutor::new()).build(connector);
     let request = Request::get(url.as_str())
         .header(header::ACCEPT, "text/html")
         .body(Body::empty())?;
-    Ok(client.request(request).await?.status())
+    Ok(https::client().request(request).await?.status())
 }

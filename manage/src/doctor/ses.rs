@@ -11,7 +11,7 @@ use aws_types::SdkConfig;
 use mailer::settings::MailerSettings;
 use rules::{address::EmailAddress, environment::Environment};
 
-use super::finding::Finding;
+use crate::finding::Finding;
 
 /// Share of the daily quota above which to advise raising it.
 const HIGH_USE: f64 = 0.8;

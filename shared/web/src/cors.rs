@@ -23,6 +23,12 @@ impl CorsOrigins {
             .map(Self)
     }
 
+    /// Returns the listed origins.
+    #[must_use]
+    pub fn list(&self) -> &[HeaderValue] {
+        &self.0
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         !self.0.is_empty()
     }
