@@ -16,6 +16,21 @@ from template import ROOT
 VERSION = "0.51.0"
 MISSING = f"fakecloud is not installed; see CONTRIBUTING.md or run `cargo install --locked fakecloud@{VERSION}`"
 
+# The tables, and what is between the outbox and the mailer.
+MAIL_RESOURCES = [
+    "UsersTable",
+    "TokensTable",
+    "OutboxTable",
+    "MailPipe",
+    "MailPipeRole",
+    "MailQueue",
+    "MailQueuePolicy",
+    "UnsentMailQueue",
+    "UnsentMailQueuePolicy",
+    "PipeFailuresQueue",
+    "PipeFailuresQueuePolicy",
+]
+
 
 class Fakecloud:
     """A running emulator without any resources; a context manager. Its log is in target/stack-tests."""

@@ -10,25 +10,12 @@ import urllib.request
 
 import pytest
 
-from fakecloud import Fakecloud
+from fakecloud import MAIL_RESOURCES, Fakecloud
 from functions import Function, deliver_batch
 from local_system import wait_until
 
 SENDER, ADDRESS = "no-reply@example.com", "ada@example.com"
 PARAMETERS = {"MailFrom": SENDER}
-RESOURCES = [
-    "UsersTable",
-    "TokensTable",
-    "OutboxTable",
-    "MailPipe",
-    "MailPipeRole",
-    "MailQueue",
-    "MailQueuePolicy",
-    "UnsentMailQueue",
-    "UnsentMailQueuePolicy",
-    "PipeFailuresQueue",
-    "PipeFailuresQueuePolicy",
-]
 ROW = "request#192.0.2.1#1767605400"
 
 
@@ -37,7 +24,7 @@ class MailQueue:
 
     def __init__(self, cloud):
         self.url = cloud.url
-        self.outputs = cloud.create_stack("recovery", RESOURCES, PARAMETERS)
+        self.outputs = cloud.create_stack("recovery", MAIL_RESOURCES, PARAMETERS)
         services = ("dynamodb", "sqs", "pipes", "sesv2")
         self.dynamodb, self.sqs, self.pipes, self.ses = (cloud.client(name) for name in services)
 

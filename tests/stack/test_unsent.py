@@ -7,24 +7,11 @@ import subprocess
 
 import pytest
 
-from fakecloud import Fakecloud
+from fakecloud import MAIL_RESOURCES, Fakecloud
 from local_system import wait_until
 
 STACK = "unsent"
 PARAMETERS = {"MailFrom": "no-reply@example.com"}
-RESOURCES = [
-    "UsersTable",
-    "TokensTable",
-    "OutboxTable",
-    "MailPipe",
-    "MailPipeRole",
-    "MailQueue",
-    "MailQueuePolicy",
-    "UnsentMailQueue",
-    "UnsentMailQueuePolicy",
-    "PipeFailuresQueue",
-    "PipeFailuresQueuePolicy",
-]
 STATE, REASON = "waiting", "SendEmail: SendingPausedException"
 # Addresses: users with a reason, a user whose email has no reason, and one without an account.
 WAITING = [f"waiting-{number}@example.com" for number in range(18)]
@@ -37,7 +24,7 @@ class Stack:
 
     def __init__(self, cloud, command):
         self.cloud, self.command = cloud, command
-        self.outputs = cloud.create_stack(STACK, RESOURCES, PARAMETERS)
+        self.outputs = cloud.create_stack(STACK, MAIL_RESOURCES, PARAMETERS)
         self.sqs, self.pipes, self.dynamodb = (cloud.client(name) for name in ("sqs", "pipes", "dynamodb"))
 
     def manage(self, *words):
