@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crate::stream_record::lambda_record;
 use anyhow::{Context, Result};
 use aws::AwsError;
 use aws_sdk_dynamodb::Client as DynamoDb;
@@ -19,7 +18,7 @@ use rules::recovery::EmailKind;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::mail_queue::MailQueue;
+use crate::{mail_queue::MailQueue, stream_record::lambda_record};
 
 /// Pause after a read that returned nothing new.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

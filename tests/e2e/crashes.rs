@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
     app::{TestApp, user},
     existing_table::ExistingTable,
@@ -59,18 +59,22 @@ async fn count_calls(app: &TestApp, task: Task, number: u32) -> usize {
     calls.filter(|call| invocation.is_about(call)).count()
 }
 
-/// Kills the process at call number `index`, then delivers its event again.
-async fn crash(app: &TestApp, invocation: &Arc<Invocation>, index: usize, hang_point: HangPoint) {
-    let reached = hang(app, invocation, index, hang_point);
-    let function = Function::start(invocation.task.function(), &app.environment());
-    let event = invocation.event();
+/// Invokes `function` with `event` and kills it when the call that hangs is reached.
+async fn kill_when_reached(app: &TestApp, function: Function, event: &Value, reached: &Notify) {
     tokio::select! {
-        outcome = function.invoke(&event) => panic!("the function output: {outcome:?}"),
+        outcome = function.invoke(event) => panic!("the function returned {outcome:?}"),
         () = reached.notified() => {}
     }
     function.kill().await;
     app.dynamodb.pass_all();
     app.ses.pass_all();
+}
+
+/// Kills the process at call number `index`, then delivers its event again.
+async fn crash(app: &TestApp, invocation: &Arc<Invocation>, index: usize, hang_point: HangPoint) {
+    let reached = hang(app, invocation, index, hang_point);
+    let function = Function::start(invocation.task.function(), &app.environment());
+    kill_when_reached(app, function, &invocation.event(), &reached).await;
 
     let was_done = invocation.is_done(app).await;
     let outcome = invoke(app, invocation).await;
@@ -142,13 +146,7 @@ async fn a_crash_in_a_batch_loses_no_email() {
         }
         let event = mail_event(&records);
         let function = Function::start("mailer", &app.environment());
-        tokio::select! {
-            outcome = function.invoke(&event) => panic!("the function output: {outcome:?}"),
-            () = reached.notified() => {}
-        }
-        function.kill().await;
-        app.dynamodb.pass_all();
-        app.ses.pass_all();
+        kill_when_reached(&app, function, &event, &reached).await;
 
         let function = Function::start("mailer", &app.environment());
         let response = function.invoke(&event).await;

@@ -406,6 +406,15 @@ async fn a_batch_without_time_left_returns() {
     assert_eq!(recipients(&app), [ADA, BOB, CY]);
 }
 
+#[tokio::test]
+async fn with_little_time_left_each_account_gets_one_email() {
+    let (app, mut records) = three().await;
+    records.push(stream_record("password_changed", ADA, 9));
+    let failed = app.functions.deliver_with_little_time(&records, at(0));
+    assert_eq!(failed.await, ["9"]);
+    assert_eq!(recipients(&app), [ADA, BOB, CY]);
+}
+
 /// Holds SES's responses until `count` emails are on their way at the same time.
 fn hold_until(app: &TestApp, count: usize) {
     let (go, mut seen) = (Arc::new(Notify::new()), 0);

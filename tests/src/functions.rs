@@ -1,7 +1,7 @@
 //! The three functions in the test's own process, for behaviour that depends on time: every call
 //! passes the current time.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use aws::{AwsError, SdkConfig};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -116,6 +116,16 @@ impl Functions {
     /// Delivers `records` when the function's time is up.
     pub async fn deliver_too_late(&self, records: &[Value], now: DateTime<Utc>) -> Vec<String> {
         self.deliver_until(records, now, Some(Instant::now())).await
+    }
+
+    /// Delivers `records` when the function has five seconds left, half of what one email may take.
+    pub async fn deliver_with_little_time(
+        &self,
+        records: &[Value],
+        now: DateTime<Utc>,
+    ) -> Vec<String> {
+        let end_by = Instant::now() + Duration::from_secs(5);
+        self.deliver_until(records, now, Some(end_by)).await
     }
 
     /// Delivers `event`, a delivery outcome from SES, to the mailer.

@@ -176,10 +176,12 @@ impl App {
         rng: &Mutex<&mut R>,
     ) -> Vec<&'a str> {
         let (mut failed, mut sent) = (Vec::new(), HashSet::new());
-        for (id, content) in messages {
+        for (index, (id, content)) in messages.into_iter().enumerate() {
             let email = content.email_id();
             let handled = if email.as_ref().is_some_and(|email| sent.contains(email)) {
                 Ok(MessageResult::Skipped("sent before"))
+            } else if index > 0 && !has_time_to_send(end_by) {
+                Err(RetryReason::OutOfTime)
             } else {
                 let handled = Box::pin(self.handle_message(&content, now, rng));
                 within(end_by, handled).await
@@ -393,15 +395,20 @@ fn end_by(deadline_millis: u64, now: DateTime<Utc>) -> Option<Instant> {
     (remaining > 0).then(|| Instant::now() + Duration::from_millis(remaining / 10 * 9))
 }
 
-/// Runs `handling` until `end_by`. It is not started if little time is left, because SES may accept an
-/// email whose sending is cut off.
+/// Returns whether a further email can be sent before `end_by`: SES may accept one whose sending is
+/// cut off. The first of an account is always tried, or a function with a short timeout would send
+/// nothing.
+fn has_time_to_send(end_by: Option<Instant>) -> bool {
+    end_by.is_none_or(|end_by| Instant::now() + LONGEST_SEND <= end_by)
+}
+
+/// Runs `handling` until `end_by`.
 async fn within(
     end_by: Option<Instant>,
     handling: impl Future<Output = Result<MessageResult, RetryReason>>,
 ) -> Result<MessageResult, RetryReason> {
     match end_by {
         None => handling.await,
-        Some(end_by) if Instant::now() + LONGEST_SEND > end_by => Err(RetryReason::OutOfTime),
         Some(end_by) => timeout_at(end_by, handling)
             .await
             .unwrap_or(Err(RetryReason::OutOfTime)),
