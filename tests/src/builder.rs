@@ -160,7 +160,7 @@ pub fn other_dynamodb() -> Option<String> {
 }
 
 /// Returns the setting of a region that no other test uses. The SDK limits its retries per region
-/// and process. DynamoDB Local and moto accept any region and keep each region's tables apart.
+/// and process. DynamoDB Local accepts any region and keeps each region's tables apart.
 fn own_region() -> (String, String) {
     static TESTS: AtomicU32 = AtomicU32::new(0);
     let test = TESTS.fetch_add(1, Ordering::Relaxed);

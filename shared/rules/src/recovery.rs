@@ -188,11 +188,13 @@ impl Recovery {
     }
 
     /// Returns whether `budget` allows no reset email at `now`.
+    ///
+    /// An email may be later than `now`: another invocation started after this one and was faster.
     #[must_use]
     pub fn is_spent(&self, budget: EmailBudget, now: DateTime<Utc>) -> bool {
         let is_cooling_down = self
             .counted_emails(now)
-            .any(|email| now - email.at < budget.cooldown);
+            .any(|email| (now - email.at).max(TimeDelta::zero()) < budget.cooldown);
         is_cooling_down || self.counted_emails(now).count() >= budget.per_hour
     }
 
@@ -463,6 +465,18 @@ mod tests {
         let mut recovery = after(&[]);
         assert!(recovery.record_outcome(&id(1), &outcome(DeliveryState::Bounced), None));
         assert_eq!(recovery.suppression, None);
+    }
+
+    #[test]
+    fn an_email_of_a_later_invocation_starts_the_cooldown_only_if_there_is_one() {
+        let recovery = after(&[]);
+        let budget = |seconds| EmailBudget {
+            cooldown: TimeDelta::seconds(seconds),
+            per_hour: 5,
+        };
+        let earlier = at(0) - TimeDelta::milliseconds(40);
+        assert!(!recovery.is_spent(budget(0), earlier));
+        assert!(recovery.is_spent(budget(1), earlier));
     }
 
     #[test]
