@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::header,
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -46,7 +46,8 @@ pub(crate) struct Functions {
     pub(crate) now: fn() -> DateTime<Utc>,
 }
 
-/// Builds the router of both resources, with and without a trailing slash, and of `other`.
+/// Builds the router of both resources, with and without a trailing slash, and of `other`. All other
+/// paths go to the function `request`, as on AWS.
 pub(crate) fn router(functions: Functions, other: Router) -> Router {
     let mut router = Router::new();
     for path in FORGOT_PASSWORD {
@@ -56,31 +57,30 @@ pub(crate) fn router(functions: Functions, other: Router) -> Router {
         router = router.route(path, any(change_forgotten_password));
     }
     router
-        .route(
-            WELL_KNOWN,
-            get(forgot_password).fallback(method_not_allowed),
-        )
+        .route(WELL_KNOWN, any(forgot_password))
         .route("/openapi.json", get(openapi).fallback(method_not_allowed))
+        .fallback(forgot_password)
         .with_state(functions)
         .merge(other)
-        .fallback(not_found)
 }
 
 async fn forgot_password(
     State(functions): State<Functions>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    route: Option<MatchedPath>,
     request: Request,
 ) -> Response {
-    let request = lambda_request(request, peer).await;
+    let request = lambda_request(request, peer, route.as_ref()).await;
     http_response(functions.request.handle(request, (functions.now)()).await)
 }
 
 async fn change_forgotten_password(
     State(functions): State<Functions>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    route: Option<MatchedPath>,
     request: Request,
 ) -> Response {
-    let request = lambda_request(request, peer).await;
+    let request = lambda_request(request, peer, route.as_ref()).await;
     http_response(
         functions
             .confirm
@@ -94,18 +94,20 @@ async fn openapi() -> Response {
     web::secured((json, OPENAPI).into_response())
 }
 
-async fn not_found() -> Response {
-    http_response(web::secured(Problem::NotFound.into_response()))
-}
-
 async fn method_not_allowed() -> Response {
     let problem = Problem::MethodNotAllowed("GET, HEAD");
     http_response(web::secured(problem.into_response()))
 }
 
-async fn lambda_request(request: Request, peer: SocketAddr) -> lambda_http::Request {
+async fn lambda_request(
+    request: Request,
+    peer: SocketAddr,
+    route: Option<&MatchedPath>,
+) -> lambda_http::Request {
     let (parts, body) = request.into_parts();
+    let route_key = route.map(|path| format!("ANY {}", path.as_str()));
     let mut context = ApiGatewayV2httpRequestContext::default();
+    context.route_key = Some(route_key.unwrap_or_else(|| "$default".to_owned()));
     context.http.method = parts.method.clone();
     context.http.source_ip = Some(peer.ip().to_string());
     let path = parts.uri.path().to_owned();

@@ -82,3 +82,23 @@ async fn a_listed_origin_may_call_and_another_may_not() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_listed_origin_can_read_that_a_path_is_unknown() {
+    let origin = ("origin", "https://app.example.com");
+    let app = TestApp::builder()
+        .manual_delivery()
+        .set("CORS_ORIGINS", origin.1)
+        .start()
+        .await;
+    let url = app.url("/core/user/forgotten-password/");
+    let headers = [origin, ("access-control-request-method", "POST")];
+    let preflight = send(Method::OPTIONS, &url, &headers, "").await;
+    assert_eq!(preflight.status.as_u16(), 204);
+    let response = send(Method::POST, &url, &[origin, ("content-type", JSON)], "{}").await;
+    app.assert_refused(&response, 404, "not_found");
+    assert_eq!(
+        response.header("access-control-allow-origin"),
+        Some(origin.1)
+    );
+}

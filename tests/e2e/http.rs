@@ -225,6 +225,13 @@ async fn an_unknown_path_gets_404() {
             .await;
         app.assert_refused(&response, 404, "not_found");
     }
+    for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        let response = send(method, &app.url("/nowhere"), &[], "").await;
+        app.assert_refused(&response, 404, "not_found");
+    }
+    let head = send(Method::HEAD, &app.url("/nowhere"), &[], "").await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (404, 0));
+    head.assert_security_headers();
 }
 
 #[tokio::test]

@@ -315,6 +315,70 @@ async fn a_function_serves_its_resource_under_any_path() {
     }
 }
 
+/// Returns `event` as an HTTP API sends it for a request to `path` by the route `route_key`.
+fn routed(mut event: Value, route_key: &str, path: &str) -> Value {
+    event["rawPath"] = json!(path);
+    event["requestContext"]["http"]["path"] = json!(path);
+    event["routeKey"] = json!(route_key);
+    event["requestContext"]["routeKey"] = json!(route_key);
+    event
+}
+
+#[tokio::test]
+async fn request_serves_its_own_path_only_by_a_catch_all_route() {
+    let own = "/core/user/forgot-password";
+    let greedy = &format!("ANY {own}/{{proxy+}}");
+    let app = TestApp::with_ada_and_manual_delivery().await;
+    let request = Function::start("request", &app.environment());
+    for (route_key, path, is_own) in [
+        ("$default", "/", false),
+        ("$default", "/forgot-password", false),
+        ("$default", &format!("{own}/x"), false),
+        ("$default", "/core/user/change-forgotten-password", false),
+        ("$default", own, true),
+        ("$default", &format!("/prod{own}/"), true),
+        (greedy, &format!("{own}/x"), false),
+        (greedy, &format!("{own}/"), true),
+        ("ANY /{proxy+}", "/reset", true),
+    ] {
+        let event = routed(sample_event("request.json"), route_key, path);
+        let response = request.invoke(&event).await.expect("a response");
+        if is_own {
+            gateway::assert_worked(&response);
+        } else {
+            gateway::assert_problem(&response, 404, "not_found");
+        }
+    }
+    let function_url = sample_event("request-function-url.json");
+    let event = routed(function_url, "$default", "/reset");
+    gateway::assert_worked(&request.invoke(&event).await.expect("a response"));
+}
+
+#[tokio::test]
+async fn confirm_serves_its_own_path_only_by_a_catch_all_route() {
+    let own = "/core/user/change-forgotten-password";
+    let greedy = &format!("ANY {own}/{{proxy+}}");
+    let app = TestApp::with_ada_and_manual_delivery().await;
+    let confirm = Function::start("confirm", &app.environment());
+    let (not_found, served) = ((404, "not_found"), (400, "invalid_token"));
+    for (sample, route_key, path, (status, code)) in [
+        (
+            "confirm.json",
+            "$default",
+            "/core/user/forgot-password",
+            not_found,
+        ),
+        ("confirm.json", greedy, &format!("{own}/x"), not_found),
+        ("confirm.json", greedy, &format!("{own}/"), served),
+        ("confirm.json", "$default", own, served),
+        ("confirm-function-url.json", "$default", "/reset", served),
+    ] {
+        let event = routed(sample_event(sample), route_key, path);
+        let response = confirm.invoke(&event).await.expect("a response");
+        gateway::assert_problem(&response, status, code);
+    }
+}
+
 #[tokio::test]
 async fn problems_are_returned_behind_every_gateway() {
     let app = TestApp::with_ada_and_manual_delivery().await;

@@ -222,6 +222,13 @@ def test_every_caller_names_a_function_itself(transformed):
     assert {"Api", "MailQueueMapping", "MailerFunctionMailReports"} <= {name for name, _ in found}
 
 
+def test_the_api_responds_to_no_path_or_method_itself(transformed):
+    paths = transformed["Resources"]["Api"]["Properties"]["Body"]["paths"]
+    assert all(operations.keys() == {"x-amazon-apigateway-any-method"} for operations in paths.values())
+    unknown = paths["$default"]["x-amazon-apigateway-any-method"]["x-amazon-apigateway-integration"]["uri"]
+    assert "${RequestFunction.Arn}" in json.dumps(unknown)
+
+
 def test_retries_of_events_are_configured_for_the_function_itself(transformed):
     properties = transformed["Resources"]["MailerFunctionEventInvokeConfig"]["Properties"]
     assert (properties["FunctionName"], properties["Qualifier"]) == ({"Ref": "MailerFunction"}, "$LATEST")

@@ -80,7 +80,7 @@ impl App {
         now: DateTime<Utc>,
         rng: &mut R,
     ) -> Response<Body> {
-        web::serve(&self.cors, request, async |request| {
+        web::serve(RESOURCE, &self.cors, request, async |request| {
             if request.method() != Method::POST {
                 return self.pages(&request).choose(&self.form("", ""), None);
             }

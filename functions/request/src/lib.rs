@@ -45,10 +45,7 @@ impl App {
 
     /// Responds to one HTTP request: with the page, or with the result of the form or API call.
     pub async fn handle(&self, request: Request, now: DateTime<Utc>) -> Response<Body> {
-        web::serve(&self.cors, request, async |request| {
-            if let Some(redirect) = web::redirect_well_known(&request) {
-                return redirect;
-            }
+        web::serve(RESOURCE, &self.cors, request, async |request| {
             if request.method() != Method::POST {
                 return self.pages(&request).ask("", None);
             }

@@ -80,7 +80,11 @@ fn without_url(event: LambdaRequest) -> LambdaRequest {
         LambdaRequest::ApiGatewayV2(mut event) => {
             clear_headers(&mut event.headers);
             clear_query(&mut event.query_string_parameters);
-            event.request_context.domain_name = None;
+            let domain_name = event.request_context.domain_name.take();
+            // A function URL has no routes, but its events name one.
+            if domain_name.is_some_and(|name| name.contains(".lambda-url.")) {
+                event.request_context.route_key = None;
+            }
             event.raw_query_string = None;
             event.raw_path = event.raw_path.filter(is_path);
             LambdaRequest::ApiGatewayV2(event)

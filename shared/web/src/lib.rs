@@ -7,11 +7,11 @@ mod csp;
 pub mod event;
 mod negotiation;
 pub mod pages;
+mod path;
 mod problem;
 mod response;
 mod serve;
 mod theme;
-mod well_known;
 
 pub use body::{Field, Fields, MAX_BODY_BYTES, read_fields, required};
 pub use client::client_network;
@@ -22,4 +22,3 @@ pub use problem::{Problem, WeaknessDetail};
 pub use response::{SECURITY_HEADERS, secured, worked};
 pub use serve::serve;
 pub use theme::Theme;
-pub use well_known::redirect_well_known;

@@ -25,6 +25,16 @@ pub enum Resource {
     ChangeForgottenPassword,
 }
 
+impl Resource {
+    /// Returns the path, without a trailing slash.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::ForgotPassword => "/core/user/forgot-password",
+            Self::ChangeForgottenPassword => "/core/user/change-forgotten-password",
+        }
+    }
+}
+
 /// The pages of one resource in the language of one request.
 pub struct Pages<'a> {
     theme: &'a Theme,

@@ -1,4 +1,4 @@
-//! Methods, panics and headers: everything around a handler.
+//! Paths, methods, panics and headers: everything around a handler.
 
 use std::panic::AssertUnwindSafe;
 
@@ -6,15 +6,22 @@ use futures::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use lambda_http::Body;
 
-use crate::{cors::CorsOrigins, problem::Problem, response::secured};
+use crate::{
+    cors::CorsOrigins,
+    pages::Resource,
+    path::{Target, redirect_well_known},
+    problem::Problem,
+    response::secured,
+};
 
 /// Seconds for which a browser may cache the response to a preflight request.
 const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Responds to `request` with `handler`, which sees only GET, HEAD and POST.
+/// Responds to `request` with `handler`, which sees only GET, HEAD and POST of `resource`.
 ///
 /// Every response, including that of a panic, gets the security and CORS headers.
 pub async fn serve<F>(
+    resource: Resource,
     cors: &CorsOrigins,
     request: Request<Body>,
     handler: impl FnOnce(Request<Body>) -> F,
@@ -29,13 +36,17 @@ where
             .headers()
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let is_head = request.method() == Method::HEAD;
-    let mut response = match *request.method() {
-        Method::GET | Method::HEAD | Method::POST => {
+    let mut response = match (Target::of(&request, resource), request.method()) {
+        // Without it, a page could not read why its request fails.
+        _ if is_preflight => preflight(),
+        (Target::Unknown, _) => Problem::NotFound.into_response(),
+        (Target::WellKnown, &Method::GET | &Method::HEAD) => redirect_well_known(),
+        (Target::WellKnown, _) => Problem::MethodNotAllowed("GET, HEAD").into_response(),
+        (Target::Resource, &Method::GET | &Method::HEAD | &Method::POST) => {
             let response = AssertUnwindSafe(handler(request)).catch_unwind().await;
             response.unwrap_or_else(|_| Problem::Panicked.into_response())
         }
-        _ if is_preflight => preflight(),
-        _ => Problem::MethodNotAllowed("GET, HEAD, POST").into_response(),
+        (Target::Resource, _) => Problem::MethodNotAllowed("GET, HEAD, POST").into_response(),
     };
     if is_head {
         *response.body_mut() = Body::Empty;

@@ -226,7 +226,7 @@ where
     let response = serde_json::to_value(response).expect("a response in JSON");
     // Not 503: AWS is available, and a caught panic is a failure too.
     let status = response["statusCode"].as_u64();
-    let documented = [200, 204, 302, 400, 405, 413, 415, 422];
+    let documented = [200, 204, 302, 400, 404, 405, 413, 415, 422];
     assert!(
         status.is_some_and(|status| documented.contains(&status)),
         "{status:?}"
