@@ -236,7 +236,8 @@ impl SendEmail {
             from: self.from_email_address,
             subject: message.subject.data,
             text: data(message.body.text),
-            html: data(message.body.html),
+            // SES removes its own attribute from what recipients get.
+            html: data(message.body.html).replace("<a ses:no-track ", "<a "),
             headers,
         }
     }

@@ -147,6 +147,30 @@ async fn emails_are_marked_as_automatic_and_show_the_configured_sender() {
 }
 
 #[tokio::test]
+async fn ses_tracks_neither_links_nor_opens() {
+    let app = TestApp::builder()
+        .manual_delivery()
+        .set("SUPPORT_URL", "https://example.com/help")
+        .user(user(ADA))
+        .start()
+        .await;
+    for (kind, links) in [("reset_requested", 3), ("password_changed", 1)] {
+        let email = email_for(&app, stream_record(kind, ADA, 1)).await;
+        let sent = &app.ses.take_calls()[0].body;
+        let html = sent["Content"]["Simple"]["Body"]["Html"]["Data"].as_str();
+        let html = html.expect("an HTML part");
+        let opted_out = html.matches("<a ses:no-track href=").count();
+        assert_eq!((opted_out, html.matches("<a ").count()), (links, links));
+        assert_eq!(
+            sent["ConfigurationOverrides"]["Tracking"],
+            json!({ "ClickTrackingEnabled": "DISABLED", "OpenTrackingEnabled": "DISABLED" })
+        );
+        // The inbox shows what recipients get.
+        assert_eq!(email.html, html.replace(" ses:no-track", ""));
+    }
+}
+
+#[tokio::test]
 async fn a_link_is_valid_until_the_time_in_the_email() {
     let app = TestApp::builder()
         .manual_delivery()
