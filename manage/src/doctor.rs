@@ -3,6 +3,7 @@
 //! It changes nothing: it checks write permissions with a condition that no row satisfies.
 
 pub(crate) mod account;
+mod canary;
 mod dynamodb;
 mod mail_queue;
 mod reset_url;
@@ -83,6 +84,7 @@ async fn check_all(
     ];
     findings.extend(dynamodb::check_tables(workspace).await);
     findings.extend(mail_queue::check(workspace).await);
+    findings.extend(canary::check(workspace, env).await);
     let ses = ses::client(&workspace.connection.config, env);
     findings.extend(ses::check_account(&ses).await);
     if let Ok(mailer) = &mailer {

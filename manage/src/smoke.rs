@@ -46,11 +46,9 @@ pub struct SmokeArgs {
 
 /// Runs all steps and prints their results.
 pub(crate) async fn run(args: SmokeArgs, open_embedded: OpenEmbedded) -> Result<ExitStatus> {
-    let stack = args.database.stack().map(str::to_owned);
     let workspace = args.database.open(open_embedded).await?;
     let smoke = Smoke {
         api_url: args.api_url,
-        stack,
         delivery_limit: Duration::from_secs(args.timeout_seconds),
         report: Report::new(args.output.format),
     };
@@ -60,7 +58,6 @@ pub(crate) async fn run(args: SmokeArgs, open_embedded: OpenEmbedded) -> Result<
 
 struct Smoke {
     api_url: Option<Url>,
-    stack: Option<String>,
     delivery_limit: Duration,
     report: Report,
 }
@@ -87,8 +84,7 @@ impl Smoke {
         workspace: &Workspace,
         env: &Environment<'_>,
     ) -> Result<()> {
-        let stack = self.stack.as_deref();
-        let account = match account::check(workspace, env, stack).await {
+        let account = match account::check(workspace, env).await {
             Err(problem) => return self.report.add([problem]),
             Ok((account, finding)) => {
                 self.report.add([finding])?;
@@ -106,7 +102,12 @@ impl Smoke {
     }
 
     fn api_url(&self, workspace: &Workspace) -> Result<String> {
-        let of_stack = || self.stack.is_some().then(|| workspace.setting(API_URL))?;
+        let of_stack = || {
+            workspace
+                .stack
+                .is_some()
+                .then(|| workspace.setting(API_URL))?
+        };
         let local = || {
             let url = format!("http://127.0.0.1:{}", defaults::API_PORT);
             (!workspace.connection.is_aws).then_some(url)

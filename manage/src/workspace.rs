@@ -48,11 +48,6 @@ pub(crate) struct DeployedArgs {
 }
 
 impl DatabaseArgs {
-    /// Returns the name of the stack, if one is chosen.
-    pub(crate) fn stack(&self) -> Option<&str> {
-        self.deployed.stack.as_deref()
-    }
-
     /// Connects to the chosen database.
     pub(crate) async fn open(self, open_embedded: OpenEmbedded) -> Result<Workspace> {
         let is_aws = self.deployed.aws || self.deployed.stack.is_some();
@@ -74,11 +69,13 @@ impl DeployedArgs {
             Some(name) => stack::settings(&connection.config, name).await?,
             None => BTreeMap::new(),
         };
+        let stack = self.stack.clone();
         settings.extend(self.table_settings());
         let names = TableNames::read(&Environment::new(&|name| setting(&settings, name)))?;
         Ok(Workspace {
             connection,
             names,
+            stack,
             settings,
         })
     }
@@ -99,6 +96,8 @@ impl DeployedArgs {
 pub(crate) struct Workspace {
     pub(crate) connection: Connection,
     pub(crate) names: TableNames,
+    /// Name of the stack, if one is chosen.
+    pub(crate) stack: Option<String>,
     /// Settings of the stack and the command line, which override the environment.
     settings: BTreeMap<String, String>,
 }
@@ -113,6 +112,19 @@ impl Workspace {
     /// Returns the setting `name`, for [`Environment::new`].
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
         setting(&self.settings, name)
+    }
+
+    /// Returns the advice on how to add the account of `address`.
+    pub(crate) fn advice_to_add(&self, address: &str) -> String {
+        if self.names.users.email_index.is_some() {
+            return format!("have your application add {address} to the users table");
+        }
+        let option = match &self.stack {
+            Some(name) => format!(" --stack {name}"),
+            None if self.connection.is_aws => " --aws".to_owned(),
+            None => String::new(),
+        };
+        format!("add it: `users add {address}{option}`")
     }
 
     /// Returns the users table, or an error if it does not exist.

@@ -5,6 +5,7 @@ mod admin;
 mod admin_sign_in;
 mod breaches;
 mod calls;
+mod canary;
 mod client_address;
 mod commands;
 mod concurrency;

@@ -16,7 +16,7 @@ use rules::{
     address::EmailAddress,
     recovery::{DeliveryOutcome, DeliveryState},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::commands::{OUTPUTS, cloudformation, described, operator};
@@ -68,11 +68,6 @@ fn assert_only_problem(output: &CommandOutput, what: &str, detail: &str, advice:
     assert!(subject.starts_with(what), "{what}: {problems:?}");
     assert!(found_detail.contains(detail), "{detail} in {found_detail}");
     assert!(found_advice.contains(advice), "{advice} in {found_advice}");
-}
-
-/// Returns SES's response to an email that it accepts. The simulator then reports no event.
-fn accepted() -> ::http::Response<Bytes> {
-    ::http::Response::new(json!({ "MessageId": "m-1" }).to_string().into())
 }
 
 /// Starts a server in front of `app` that lets `alter` change each response. Returns its URL.
@@ -238,7 +233,7 @@ async fn a_spent_client_limit_is_reported() {
 async fn an_email_that_is_not_delivered_is_reported() {
     let app = start().await;
     app.ses
-        .intercept_operation(SEND_EMAIL, Action::Respond(accepted()));
+        .intercept_operation(SEND_EMAIL, Action::accept_email());
     let output = smoke(&app, "--timeout-seconds 5").await;
     assert_only_problem(
         &output,
@@ -272,7 +267,7 @@ async fn an_email_that_is_not_delivered_is_reported() {
 async fn a_bounce_is_reported_before_the_time_limit() {
     let app = start().await;
     app.ses
-        .intercept_operation(SEND_EMAIL, Action::Respond(accepted()));
+        .intercept_operation(SEND_EMAIL, Action::accept_email());
     let bounce = async {
         let sent = async || app.user(SIMULATOR).await?.recovery.emails.pop();
         let email = wait_for("the email", sent).await;

@@ -68,6 +68,14 @@ pub enum HangPoint {
 }
 
 impl Action {
+    /// Responds as SES does to an email that it accepts. The local simulator reports no event.
+    #[must_use]
+    pub fn accept_email() -> Self {
+        Self::Respond(Response::new(Bytes::from_static(
+            br#"{"MessageId": "m-1"}"#,
+        )))
+    }
+
     /// Responds with an error in the services' format.
     #[must_use]
     pub fn error(status: u16, code: &str, message: &str) -> Self {

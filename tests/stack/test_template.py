@@ -76,6 +76,7 @@ INVALID = {
     "AlarmTopicArn": ["ops"],
     "AlarmEmail": ["ops"],
     "LimitedRequestsAlarm": ["0"],
+    "Canary": ["true"],
 }
 
 # Combinations that must be refused, each with the rule that refuses it.
@@ -415,8 +416,13 @@ def own_metrics(alarm):
     return {metric["MetricName"] for metric in measured or [properties] if metric["Namespace"] == "AccountRecovery"}
 
 
-def dashboard():
-    return template.load()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+def dashboard(canary="on"):
+    """Returns the dashboard's body. Its variables remain, except the one that depends on the canary."""
+    body, variables = template.load()["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    [(name, choice)] = variables.items()
+    condition, with_canary, without = choice["Fn::If"]
+    assert condition == "HasCanary"
+    return body.replace(f"${{{name}}}", with_canary["Fn::Sub"] if canary == "on" else without)
 
 
 @pytest.mark.parametrize("name", ALARMS)
@@ -442,12 +448,23 @@ def test_a_function_counts_a_metric(variant):
     assert re.search(rf"\bMetric::{variant}\b", code)
 
 
-def test_the_dashboard_is_json():
-    json.loads(dashboard())
+@pytest.mark.parametrize("canary", ["on", "off"])
+def test_the_dashboard_is_json(canary):
+    json.loads(dashboard(canary))
 
 
 def test_the_dashboard_shows_every_alarm():
     assert set(re.findall(r"\$\{(\w+)\.Arn\}", dashboard())) == ALARMS.keys()
+
+
+def test_without_a_canary_the_dashboard_does_not_name_its_alarm():
+    assert "CanaryAlarm" not in dashboard("off")
+
+
+def test_the_canary_is_the_sample_event():
+    schedule = template.load()["Resources"]["CanarySchedule"]["Properties"]
+    sample = json.loads((ROOT / "events/request-canary.json").read_text())
+    assert json.loads(schedule["Target"]["Input"]) == sample
 
 
 def test_the_functions_count_every_metric_on_the_dashboard():

@@ -29,6 +29,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use rand::TryCryptoRng;
 use rules::{
     address::EmailAddress,
+    canary::{self, is_canary},
     environment::Environment,
     recovery::{DeliveryOutcome, DeliveryState, EmailId, EmailKind},
     token::ResetToken,
@@ -219,7 +220,12 @@ impl App {
 
     /// Looks up the user of `row`, records the email in their row and charges their budget.
     async fn claim(&self, row: &OutboxRow, now: DateTime<Utc>) -> Result<Claim, AwsError> {
-        let (id, budget) = (row.email_id(), self.settings.budget);
+        let id = row.email_id();
+        let budget = if is_canary(&row.email) {
+            canary::budget()
+        } else {
+            self.settings.budget
+        };
         let mut last_version = None;
         for attempt in 0..MAX_CLAIM_ATTEMPTS {
             let user = match self.users.find(&row.email).await? {
@@ -361,7 +367,7 @@ impl App {
         if update == OutcomeUpdate::Recorded {
             let (account, state) = (email.digest(), outcome.state.as_str());
             tracing::info!(account, state, "delivery outcome recorded");
-            if let Some(metric) = outcome_metric(outcome.state) {
+            if let Some(metric) = outcome_metric(email, outcome.state) {
                 count(metric);
             }
         }
@@ -421,7 +427,10 @@ fn report(id: &str, content: &Content, handled: Result<MessageResult, RetryReaso
     let account = account.as_deref().unwrap_or_default();
     match handled {
         Ok(MessageResult::Sent) => {
-            count(Metric::MailsSent);
+            // The canary's emails would hide a high rate of bounces among the others.
+            if !content.account().is_some_and(is_canary) {
+                count(Metric::MailsSent);
+            }
             true
         }
         Ok(MessageResult::Skipped(reason)) => {
@@ -457,8 +466,9 @@ fn reason_not_to_send(user: &User, kind: EmailKind, id: &EmailId) -> Option<&'st
     }
 }
 
-fn outcome_metric(state: DeliveryState) -> Option<Metric> {
+fn outcome_metric(email: &EmailAddress, state: DeliveryState) -> Option<Metric> {
     match state {
+        DeliveryState::Delivered if is_canary(email) => Some(Metric::CanaryDelivered),
         DeliveryState::Delivered => Some(Metric::MailsDelivered),
         DeliveryState::SoftBounced => Some(Metric::MailsSoftBounced),
         DeliveryState::Bounced => Some(Metric::MailsBounced),

@@ -13,7 +13,6 @@ pub(super) const ADDRESS: &str = "success@simulator.amazonses.com";
 pub(super) async fn check(
     workspace: &Workspace,
     env: &Environment<'_>,
-    stack: Option<&str>,
 ) -> Result<(User, Finding), Finding> {
     let subject = format!("account {ADDRESS}");
     let address = EmailAddress::parse(ADDRESS).expect("a valid address");
@@ -26,7 +25,7 @@ pub(super) async fn check(
         Ok((None, _)) => Err(Finding::problem(
             subject,
             "does not exist, so no email was requested",
-            advice_to_add(workspace, stack),
+            workspace.advice_to_add(ADDRESS),
         )),
         Ok((Some(user), budget)) => {
             let now = now();
@@ -55,16 +54,4 @@ fn cooldown_seconds(user: &User, budget: EmailBudget, now: DateTime<Utc>) -> u64
         .max();
     let millis = latest.map_or(0, |at| (at + budget.cooldown - now).num_milliseconds());
     u64::try_from(millis).unwrap_or(0).div_ceil(1_000)
-}
-
-fn advice_to_add(workspace: &Workspace, stack: Option<&str>) -> String {
-    if workspace.names.users.email_index.is_some() {
-        return "have your application add it to the users table".to_owned();
-    }
-    let option = match stack {
-        Some(name) => format!(" --stack {name}"),
-        None if workspace.connection.is_aws => " --aws".to_owned(),
-        None => String::new(),
-    };
-    format!("add it: `users add {ADDRESS}{option}`")
 }

@@ -57,6 +57,8 @@ metrics! {
     MailsSkipped = "mails_skipped",
     /// Emails delivered to the recipient's server.
     MailsDelivered = "mails_delivered",
+    /// Emails to the canary that were delivered. They count as nothing else.
+    CanaryDelivered = "canary_delivered",
     /// Temporary bounces.
     MailsSoftBounced = "mails_soft_bounced",
     /// Permanent bounces.

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod brand;
+pub mod canary;
 pub mod client;
 pub mod environment;
 pub mod hex;
