@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+import deployed
+from fakecloud import Fakecloud
 from template import ROOT
 
 # No test reaches an account, whatever the caller's environment holds.
@@ -15,8 +17,6 @@ os.environ.update(
     AWS_DEFAULT_REGION="eu-central-1",
     AWS_REGION="eu-central-1",
 )
-# moto would look for the functions' code in S3.
-os.environ["VALIDATE_LAMBDA_S3"] = "false"
 
 # With `tests` among the packages, dependencies have the same features as under `cargo test`.
 PACKAGES = ["request", "confirm", "mailer", "manage", "local", "runtime-api", "tests"]
@@ -27,7 +27,7 @@ def pytest_addoption(parser):
         "--functions",
         type=pathlib.Path,
         default=ROOT / "target/debug",
-        help="folder of the functions' binaries for test_rehearsal.py, such as .aws-sam/build",
+        help="folder of the functions' binaries, such as .aws-sam/build",
     )
 
 
@@ -37,3 +37,30 @@ def binaries():
     packages = [f"--package={name}" for name in PACKAGES]
     subprocess.run(["cargo", "build", "--quiet", "--bins", *packages], cwd=ROOT, check=True)
     return ROOT / "target/debug"
+
+
+@pytest.fixture(scope="session")
+def cloud(binaries, pytestconfig):
+    """The emulator, with the functions' code in its S3."""
+    with Fakecloud() as cloud:
+        deployed.upload_code(cloud, deployed.function_binaries(pytestconfig.getoption("--functions")))
+        yield cloud
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Adds the end of each log of the emulator to the report of a failed test."""
+    report = yield
+    cloud = item.funcargs.get("cloud") or getattr(item.funcargs.get("stack"), "cloud", None)
+    if report.failed and cloud:
+        for path in [cloud.log, *sorted(cloud.containers.glob("*/log"))]:
+            lines = path.read_text().splitlines()[-20:]
+            report.sections.append((str(path.relative_to(ROOT)), "\n".join(lines)))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    if deployed.REPLACED:
+        terminalreporter.section("replaced for fakecloud")
+        for replacement in deployed.REPLACED.values():
+            terminalreporter.line(replacement)

@@ -1,10 +1,12 @@
-"""fakecloud, an emulator of AWS that runs pipes and redrives queues, and stacks of the template in it."""
+"""fakecloud, an emulator of AWS that runs stacks, and stacks of some of the template's resources in it."""
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import urllib.request
 
 import boto3
@@ -15,6 +17,8 @@ from template import ROOT
 
 VERSION = "0.51.0"
 MISSING = f"fakecloud is not installed; see CONTRIBUTING.md or run `cargo install --locked fakecloud@{VERSION}`"
+
+CONTAINER = pathlib.Path(__file__).with_name("container.py")
 
 # The tables, and what is between the outbox and the mailer.
 MAIL_RESOURCES = [
@@ -33,20 +37,38 @@ MAIL_RESOURCES = [
 
 
 class Fakecloud:
-    """A running emulator without any resources; a context manager. Its log is in target/stack-tests."""
+    """A running emulator without any resources; a context manager. Its log is in target/stack-tests.
+
+    It runs functions through container.py, whose folders are in `containers`."""
 
     def __enter__(self):
         binary = shutil.which("fakecloud")
         assert binary, MISSING
         [port] = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
-        log = ROOT / f"target/stack-tests/fakecloud-{port}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = ROOT / f"target/stack-tests/fakecloud-{port}.log"
+        self.containers = self.log.with_suffix("")
+        shutil.rmtree(self.containers, ignore_errors=True)
+        self.containers.mkdir(parents=True)
         # Its default address is every interface.
-        command = [binary, "--addr", f"127.0.0.1:{port}", "--region", os.environ["AWS_REGION"]]
-        with log.open("w") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output)
-        wait_until(self.responds, f"fakecloud responds; see {log}")
+        address = f"127.0.0.1:{port}"
+        options = ["--addr", address, "--region", os.environ["AWS_REGION"], "--iam", "strict"]
+        environment = os.environ | {
+            "FAKECLOUD_CONTAINER_CLI": str(CONTAINER),
+            "CONTAINERS": str(self.containers),
+            "NO_COLOR": "1",
+        }
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, CONTAINER, "run", binary, *options],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+        wait_until(self.responds, f"fakecloud responds; see {self.log}")
+        # The first identity generates an RSA key, which takes seconds and blocks all calls to SES meanwhile.
+        self.client("sesv2").create_email_identity(EmailIdentity="first.example.com")
         return self
 
     def __exit__(self, *_):
@@ -56,10 +78,14 @@ class Fakecloud:
     def responds(self):
         assert self.process.poll() is None, "fakecloud has stopped"
         try:
-            urllib.request.urlopen(f"{self.url}/_fakecloud/health", timeout=5).close()
+            return self.inspect("health")
         except OSError:
             return False
-        return True
+
+    def inspect(self, path):
+        """Returns what the emulator says of itself."""
+        with urllib.request.urlopen(f"{self.url}/_fakecloud/{path}", timeout=5) as response:
+            return json.load(response)
 
     def client(self, service):
         return boto3.client(service, endpoint_url=self.url)

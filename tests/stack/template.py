@@ -9,6 +9,8 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = pathlib.Path(__file__).parents[2]
+# Where the functions' code is for CloudFormation.
+CODE_BUCKET = "code"
 # Values of the parameters without a default.
 REQUIRED = {"MailFrom": "no-reply@example.com"}
 
@@ -24,12 +26,12 @@ def resources(kind):
     return {name: one for name, one in load()["Resources"].items() if one["Type"] == kind}
 
 
-def transformed(parameters):
-    """Returns the CloudFormation template that SAM makes of the template and the parameters."""
-    template = copy.deepcopy(load())
-    for resource in template["Resources"].values():
+def transformed(parameters, template=None):
+    """Returns the CloudFormation template that SAM makes of the template, or of an older one, and the parameters."""
+    template = copy.deepcopy(template or load())
+    for name, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/code.zip"
+            resource["Properties"]["CodeUri"] = f"s3://{CODE_BUCKET}/{name}.zip"
     return transform(template, dict(parameters), NoManagedPolicies())
 
 

@@ -1,0 +1,189 @@
+"""The whole stack of template.yaml, deployed in fakecloud with the functions' binaries.
+
+`REPLACED` lists what differs from the deployment of `sam deploy`; the test run prints it."""
+
+import io
+import json
+import re
+import urllib.error
+import urllib.request
+import zipfile
+from typing import NamedTuple
+
+import template
+from local_system import wait_until
+
+FORGOT, CHANGE = "/core/user/forgot-password", "/core/user/change-forgotten-password"
+PASSWORD = "correct horse battery staple"
+FUNCTIONS = ["RequestFunction", "ConfirmFunction", "MailerFunction"]
+WORKED = (200, {"worked": True})
+
+# URI of an integration, of which fakecloud understands only the function's ARN.
+INTEGRATION_URI = re.compile(
+    r"arn:\$\{AWS::Partition\}:apigateway:\$\{AWS::Region\}:lambda:path/2015-03-31/functions/(\$\{\w+\.Arn\})/invocations"
+)
+REPLACED = {}
+
+
+class Response(NamedTuple):
+    status: int
+    headers: dict
+    body: object
+
+
+def for_fakecloud(stack):
+    """Returns the CloudFormation template with the values that the emulator needs."""
+    text, count = INTEGRATION_URI.subn(r"\1", json.dumps(stack))
+    REPLACED["transform"] = "aws-sam-translator ran before the deployment, not in CloudFormation"
+    REPLACED["integrations"] = f"URI of the integration: the function's ARN, on {count} routes"
+    return text
+
+
+def function_binaries(folder):
+    """Returns the path of each function's binary, in cargo's or in SAM's layout."""
+    if (folder / FUNCTIONS[0]).is_dir():
+        return {name: folder / name / "bootstrap" for name in FUNCTIONS}
+    return {name: folder / name.removesuffix("Function").lower() for name in FUNCTIONS}
+
+
+def upload_code(cloud, binaries):
+    """Puts the code of each function into S3: a script that starts the binary."""
+    s3 = cloud.client("s3")
+    location = {"LocationConstraint": s3.meta.region_name}
+    s3.create_bucket(Bucket=template.CODE_BUCKET, CreateBucketConfiguration=location)
+    for function, binary in binaries.items():
+        script = zipfile.ZipInfo("bootstrap")
+        script.external_attr = 0o755 << 16
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as code:
+            code.writestr(script, f"#!/bin/sh\nexec '{binary.resolve()}'\n")
+        s3.put_object(Bucket=template.CODE_BUCKET, Key=f"{function}.zip", Body=archive.getvalue())
+        REPLACED[function] = f"code of {function}: a script that starts {binary}"
+
+
+class Deployment:
+    """A stack of the template in fakecloud."""
+
+    def __init__(self, cloud, name, parameters, source=None):
+        self.cloud, self.name = cloud, name
+        self.formation = cloud.client("cloudformation")
+        self.lambda_, self.dynamodb, self.sqs = (cloud.client(name) for name in ("lambda", "dynamodb", "sqs"))
+        self.deploy(self.formation.create_stack, parameters, source)
+
+    def update(self, parameters, source=None):
+        self.deploy(self.formation.update_stack, parameters, source)
+
+    def deploy(self, action, parameters, source=None):
+        """Creates or updates the stack from the template, or from an older one, and waits for the end."""
+        action(
+            StackName=self.name,
+            TemplateBody=for_fakecloud(template.transformed(parameters, source)),
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Capabilities=["CAPABILITY_IAM"],
+        )
+        described = wait_until(self.description_at_rest, f"the end of {action.__name__}")
+        self.status = described["StackStatus"]
+        assert self.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), described.get("StackStatusReason")
+        self.outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
+        pages = self.formation.get_paginator("list_stack_resources").paginate(StackName=self.name)
+        resources = [one for page in pages for one in page["StackResourceSummaries"]]
+        self.names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources}
+
+    def description_at_rest(self):
+        [described] = self.formation.describe_stacks(StackName=self.name)["Stacks"]
+        return None if described["StackStatus"].endswith("_IN_PROGRESS") else described
+
+    # The API
+
+    def request(self, method, path, body=None):
+        """Returns the API's response. Its body is parsed if it is JSON."""
+        request = urllib.request.Request(
+            self.cloud.url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Host": self.host, "content-type": "application/json"},
+            method=method,
+        )
+        try:
+            response = OPENER.open(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            text = response.read().decode()
+        is_json = text and "json" in response.headers["content-type"]
+        return Response(response.status, response.headers, json.loads(text) if is_json else text)
+
+    @property
+    def host(self):
+        return self.outputs["ApiUrl"].removeprefix("https://")
+
+    def post(self, path, body):
+        """Returns the status and the body of the response to a POST request."""
+        response = self.request("POST", path, body)
+        return response.status, response.body
+
+    def forgot(self, address, path=FORGOT):
+        return self.post(path, {"email": address})
+
+    def change(self, token, password=PASSWORD, path=CHANGE):
+        return self.post(path, {"forgot_password_hash": token, "new_password": password})
+
+    # The functions
+
+    def environment(self, function):
+        """Returns the variables of a function."""
+        configuration = self.lambda_.get_function_configuration(FunctionName=self.names[function])
+        return configuration["Environment"]["Variables"]
+
+    def log(self, function):
+        """Returns what all containers of a function have written, or "" if none has started."""
+        return "".join(path.read_text() for path in self.files(function, "log"))
+
+    def calls(self, function):
+        """Returns a function's calls to AWS."""
+        lines = "".join(path.read_text() for path in self.files(function, "calls")).splitlines()
+        return [(call["action"], call["body"]) for call in map(json.loads, lines)]
+
+    def files(self, function, name):
+        return sorted(self.cloud.containers.glob(f"{self.names[function]}-*/{name}"))
+
+    # Emails and users
+
+    def emails(self, address):
+        """Returns the emails to an address, oldest first."""
+        emails = self.cloud.inspect("ses/emails")["emails"]
+        return [email for email in emails if email["to"] == [address]]
+
+    def wait_for_emails(self, address, count):
+        """Waits until there are at least so many emails to an address, and returns them."""
+        return wait_until(
+            lambda: len(emails := self.emails(address)) >= count and emails, f"{count} emails to {address}"
+        )
+
+    def tokens(self, emails):
+        """Returns the tokens of the links in emails."""
+        link = re.compile(re.escape(self.outputs["ResetUrl"]) + r"#email=[^&\s]+&token=([A-Za-z0-9_-]{43})\b")
+        return [link.search(email["textBody"])[1] for email in emails]
+
+    def add_user(self, address, **attributes):
+        """Adds a user to the users table, whatever its key."""
+        row = {"id": address, "email": address.lower(), "mail_to": address, "user_id": address, **attributes}
+        item = {name: {"S": value} for name, value in row.items()}
+        self.dynamodb.put_item(TableName=self.outputs["UsersTableName"], Item=item)
+
+    def user(self, address):
+        """Returns the row of a user."""
+        rows = self.dynamodb.scan(TableName=self.outputs["UsersTableName"], ConsistentRead=True)["Items"]
+        return next(row for row in rows if row["email"]["S"] == address.lower())
+
+    def count(self, queue, name="ApproximateNumberOfMessages"):
+        """Returns the number of messages in a queue: the visible ones, unless another attribute is named."""
+        found = self.sqs.get_queue_attributes(QueueUrl=self.names[queue], AttributeNames=[name])
+        return int(found["Attributes"][name])
+
+
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        """Follows no redirect, so that a test sees it."""
+
+
+OPENER = urllib.request.build_opener(NoRedirects)
