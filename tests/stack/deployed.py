@@ -22,6 +22,8 @@ WORKED = (200, {"worked": True})
 INTEGRATION_URI = re.compile(
     r"arn:\$\{AWS::Partition\}:apigateway:\$\{AWS::Region\}:lambda:path/2015-03-31/functions/(\$\{\w+\.Arn\})/invocations"
 )
+# fakecloud imports this route as a path of that name, which no request has.
+DEFAULT_ROUTE, ANY_PATH = "$default", "/{unknown+}"
 REPLACED = {}
 
 
@@ -33,6 +35,10 @@ class Response(NamedTuple):
 
 def for_fakecloud(stack):
     """Returns the CloudFormation template with the values that the emulator needs."""
+    paths = stack["Resources"]["Api"]["Properties"]["Body"]["paths"]
+    if DEFAULT_ROUTE in paths:
+        paths[ANY_PATH] = paths.pop(DEFAULT_ROUTE)
+        REPLACED["default route"] = f"route {DEFAULT_ROUTE}: the path {ANY_PATH}"
     text, count = INTEGRATION_URI.subn(r"\1", json.dumps(stack))
     REPLACED["transform"] = "aws-sam-translator ran before the deployment, not in CloudFormation"
     REPLACED["integrations"] = f"URI of the integration: the function's ARN, on {count} routes"

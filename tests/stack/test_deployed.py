@@ -109,6 +109,11 @@ def test_password_managers_get_the_page_or_a_redirect_to_it(stack):
     assert stack.request("GET", "/.well-known/change-password").status in (200, 302, 303, 307)
 
 
+def test_an_unknown_path_gets_problem_details(stack):
+    unknown = stack.request("GET", "/unknown")
+    assert (unknown.status, unknown.body["code"]) == (404, "not_found")
+
+
 @pytest.fixture(scope="module")
 def requested(stack, ada):
     """The responses to two requests, with and without a slash."""
