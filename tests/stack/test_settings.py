@@ -168,6 +168,7 @@ OTHER_TEXTS = {
     "UsersPasswordAttribute": "password",
     "UsersActiveAttribute": "active",
     "UsersEmailIndex": "by-mail",
+    "UsersTableKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/6f0e6a4e-0000",
     "AppName": "Example",
     "SupportUrl": "https://example.com/help",
     "BrandColor": "#047857",

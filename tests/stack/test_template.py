@@ -18,6 +18,7 @@ DOMAIN = {
     "DomainName": "account.example.com",
     "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0000",
 }
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/6f0e6a4e-0000"
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
 
 VALID = {
@@ -25,6 +26,7 @@ VALID = {
     "domain": DOMAIN,
     "domain with its zone": DOMAIN | {"HostedZoneId": "Z0123456789ABC"},
     "existing table": {"UsersTableName": "people", "UsersEmailIndex": "by-mail", "UsersEmailAttribute": "mail"},
+    "existing table with a key": {"UsersTableName": "people", "UsersTableKmsKeyArn": KEY},
     "new identity": {"NewSesIdentity": "example.com", "MailReplyTo": "Help <help@example.com>"},
     "existing identity and configuration set": {"SesIdentity": "example.com", "SesConfigurationSet": "ours"},
     "concurrency limits": {"RequestConcurrency": "50", "ConfirmConcurrency": "20", "MailerConcurrency": "5"},
@@ -40,6 +42,7 @@ INVALID = {
     "UsersTableName": ["us", "arn:aws:dynamodb:eu-central-1:123456789012:table/users", "my users"],
     "UsersEmailAttribute": ["", "e mail"],
     "UsersEmailIndex": ["by mail", "x"],
+    "UsersTableKmsKeyArn": ["alias/users", "arn:aws:kms:eu-central-1:123456789012:alias/users"],
     "SupportUrl": ["http://example.com", "example.com"],
     "BrandColor": ["blue", "#fff"],
     "LogoUrl": ["http://example.com/a.png", "data:text/html,x", "https://" + "x" * 2048],
@@ -86,6 +89,7 @@ INVALID_TOGETHER = [
     ("DomainAndCertificate", {"HostedZoneId": "Z0123456789ABC"}),
     ("IndexOfAnExistingTable", {"UsersEmailIndex": "by-mail"}),
     ("IndexOfAnExistingTable", {"UsersEmailAttribute": "mail"}),
+    ("IndexOfAnExistingTable", {"UsersTableKmsKeyArn": KEY}),
     ("EmailOfOwnTopic", {"AlarmEmail": "ops@example.com", "AlarmTopicArn": TOPIC}),
 ]
 
@@ -191,6 +195,33 @@ def test_a_table_has_explicit_deletion_policies(transformed, name):
 @pytest.mark.parametrize("policy", ["DeletionPolicy", "UpdateReplacePolicy"])
 def test_users_outlive_the_stack(transformed, policy):
     assert tables(transformed)["UsersTable"][policy] == "Retain"
+
+
+def test_the_identity_outlives_the_stack_but_not_a_failed_creation(transformed):
+    identity = transformed["Resources"]["SenderIdentity"]
+    assert (identity["DeletionPolicy"], identity["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def key_statements(role):
+    """Returns the statements of a role about KMS, each with its condition."""
+    policies = template.load()["Resources"][role]["Properties"]["Policies"]
+    statements = [one for policy in policies for one in policy["PolicyDocument"]["Statement"]]
+    return [one for one in statements if "kms:" in json.dumps(one)]
+
+
+@pytest.mark.parametrize("role", template.resources("AWS::IAM::Role"))
+def test_only_the_functions_that_use_the_users_table_may_use_its_key(role):
+    statement = {
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": {"Ref": "UsersTableKmsKeyArn"},
+        "Condition": {
+            "StringEquals": {"kms:ViaService": {"Fn::Sub": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}},
+        },
+    }
+    granted = [{"Fn::If": ["HasUsersTableKmsKey", statement, {"Ref": "AWS::NoValue"}]}]
+    uses_the_table = role in ("ConfirmFunctionRole", "MailerFunctionRole")
+    assert key_statements(role) == (granted if uses_the_table else [])
 
 
 def test_the_transformed_template_passes_cfn_lint(transformed, tmp_path):
