@@ -22,8 +22,6 @@ WORKED = (200, {"worked": True})
 INTEGRATION_URI = re.compile(
     r"arn:\$\{AWS::Partition\}:apigateway:\$\{AWS::Region\}:lambda:path/2015-03-31/functions/(\$\{\w+\.Arn\})/invocations"
 )
-# fakecloud imports this route as a path of that name, which no request has.
-DEFAULT_ROUTE, ANY_PATH = "$default", "/{unknown+}"
 REPLACED = {}
 
 
@@ -35,10 +33,6 @@ class Response(NamedTuple):
 
 def for_fakecloud(stack):
     """Returns the CloudFormation template with the values that the emulator needs."""
-    paths = stack["Resources"]["Api"]["Properties"]["Body"]["paths"]
-    if DEFAULT_ROUTE in paths:
-        paths[ANY_PATH] = paths.pop(DEFAULT_ROUTE)
-        REPLACED["default route"] = f"route {DEFAULT_ROUTE}: the path {ANY_PATH}"
     text, count = INTEGRATION_URI.subn(r"\1", json.dumps(stack))
     REPLACED["transform"] = "aws-sam-translator ran before the deployment, not in CloudFormation"
     REPLACED["integrations"] = f"URI of the integration: the function's ARN, on {count} routes"
@@ -94,6 +88,15 @@ class Deployment:
         pages = self.formation.get_paginator("list_stack_resources").paginate(StackName=self.name)
         resources = [one for page in pages for one in page["StackResourceSummaries"]]
         self.names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources}
+        self.repair_default_route()
+
+    def repair_default_route(self):
+        """Renames the route $default, which fakecloud imports as a path of that name."""
+        gateway = self.cloud.client("apigatewayv2")
+        for route in gateway.get_routes(ApiId=self.names["Api"])["Items"]:
+            if route["RouteKey"] == "ANY $default":
+                gateway.update_route(ApiId=self.names["Api"], RouteId=route["RouteId"], RouteKey="$default")
+                REPLACED["default route"] = "key of the route $default: set after each deployment"
 
     def description_at_rest(self):
         [described] = self.formation.describe_stacks(StackName=self.name)["Stacks"]
