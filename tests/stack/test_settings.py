@@ -152,6 +152,7 @@ def test_only_the_sender_is_required():
 # Values beside which any parameter may change.
 BEFORE = values_with(
     {
+        "NewSesIdentity": "example.com",
         "UsersTableName": "people",
         "DomainName": "account.example.com",
         "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0000",
@@ -160,7 +161,8 @@ BEFORE = values_with(
 OTHER_TEXTS = {
     "MailFrom": "Example <hello@example.com>",
     "MailReplyTo": "help@example.com",
-    "NewSesIdentity": "example.com",
+    "NewSesIdentity": "example.org",
+    "MailFromSubdomain": "bounce",
     "SesIdentity": "example.com",
     "SesConfigurationSet": "ours",
     "UsersTableName": "users-restored",

@@ -28,6 +28,7 @@ VALID = {
     "existing table": {"UsersTableName": "people", "UsersEmailIndex": "by-mail", "UsersEmailAttribute": "mail"},
     "existing table with a key": {"UsersTableName": "people", "UsersTableKmsKeyArn": KEY},
     "new identity": {"NewSesIdentity": "example.com", "MailReplyTo": "Help <help@example.com>"},
+    "new identity with a MAIL FROM domain": {"NewSesIdentity": "example.com", "MailFromSubdomain": "bounce"},
     "existing identity and configuration set": {"SesIdentity": "example.com", "SesConfigurationSet": "ours"},
     "concurrency limits": {"RequestConcurrency": "50", "ConfirmConcurrency": "20", "MailerConcurrency": "5"},
     "alarms by email": {"AlarmEmail": "ops@example.com", "LogRetentionDays": "365"},
@@ -39,6 +40,7 @@ INVALID = {
     "MailFrom": ["", "nobody", "a@b", "Name no-reply@example.com", "a@example.com, b@example.com"],
     "MailReplyTo": ["nobody", "<a@example.com"],
     "NewSesIdentity": ["example", "a@example.com", "https://example.com"],
+    "MailFromSubdomain": ["bounce.example.com", "bounce@", "-bounce", "x" * 64],
     "UsersTableName": ["us", "arn:aws:dynamodb:eu-central-1:123456789012:table/users", "my users"],
     "UsersEmailAttribute": ["", "e mail"],
     "UsersEmailIndex": ["by mail", "x"],
@@ -90,6 +92,7 @@ INVALID_TOGETHER = [
     ("IndexOfAnExistingTable", {"UsersEmailIndex": "by-mail"}),
     ("IndexOfAnExistingTable", {"UsersEmailAttribute": "mail"}),
     ("IndexOfAnExistingTable", {"UsersTableKmsKeyArn": KEY}),
+    ("SubdomainOfNewIdentity", {"MailFromSubdomain": "bounce"}),
     ("EmailOfOwnTopic", {"AlarmEmail": "ops@example.com", "AlarmTopicArn": TOPIC}),
 ]
 
@@ -222,6 +225,17 @@ def test_only_the_functions_that_use_the_users_table_may_use_its_key(role):
     granted = [{"Fn::If": ["HasUsersTableKmsKey", statement, {"Ref": "AWS::NoValue"}]}]
     uses_the_table = role in ("ConfirmFunctionRole", "MailerFunctionRole")
     assert key_statements(role) == (granted if uses_the_table else [])
+
+
+def test_the_outputs_list_the_records_of_the_domain_in_the_envelope(transformed):
+    _, mail_from, _ = transformed["Resources"]["SenderIdentity"]["Properties"]["MailFromAttributes"]["Fn::If"]
+    domain = mail_from["MailFromDomain"]["Fn::Sub"]
+    assert domain.endswith(".${NewSesIdentity}")
+    records = [transformed["Outputs"][f"MailFrom{kind}Record"]["Value"]["Fn::Sub"] for kind in ("Mx", "Spf")]
+    assert records == [
+        f"{domain} MX 10 feedback-smtp.${{AWS::Region}}.amazonses.com",
+        f'{domain} TXT "v=spf1 include:amazonses.com ~all"',
+    ]
 
 
 def test_the_transformed_template_passes_cfn_lint(transformed, tmp_path):
