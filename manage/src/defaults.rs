@@ -11,6 +11,8 @@ pub const API_PORT: u16 = 8000;
 pub const DYNAMODB_PORT: u16 = 8001;
 /// Port of the local SES endpoint.
 pub const SES_PORT: u16 = 8002;
+/// Sender of the local system's emails.
+pub(crate) const MAIL_FROM: &str = "Account recovery <no-reply@example.com>";
 
 /// Returns the folder of the local data: under `target/`, independent of the working directory.
 #[must_use]
@@ -40,7 +42,7 @@ pub fn settings(api_port: u16, ses_port: u16) -> BTreeMap<String, String> {
     let settings = [
         ("AWS_ENDPOINT_URL_SESV2", ses.as_str()),
         ("RESET_URL", &page),
-        ("MAIL_FROM", "Account recovery <no-reply@example.com>"),
+        ("MAIL_FROM", MAIL_FROM),
         ("APP_NAME", "Example"),
     ];
     AWS.into_iter()

@@ -4,6 +4,7 @@
 
 pub(crate) mod account;
 mod canary;
+mod dns;
 mod dynamodb;
 mod mail_queue;
 mod reset_url;
@@ -21,6 +22,7 @@ use rules::{
     environment::{Environment, SettingError},
 };
 
+use self::dns::NameServerArg;
 use crate::{
     address_arg::AddressArg,
     database::OpenEmbedded,
@@ -43,6 +45,9 @@ pub struct DoctorArgs {
     /// Port of the SES of a running `runserver`
     #[arg(long, default_value_t = defaults::SES_PORT, value_name = "PORT")]
     ses_port: u16,
+    /// DNS server to ask about the sender's domain, instead of the system's
+    #[arg(long, value_name = "ADDRESS")]
+    name_server: Option<NameServerArg>,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]
@@ -64,7 +69,8 @@ pub(crate) async fn run(args: DoctorArgs, open_embedded: OpenEmbedded) -> Result
             let set = workspace.setting(name).filter(|value| !value.is_empty());
             set.or_else(|| defaults.get(name).cloned())
         };
-        Ok(check_all(workspace, &Environment::new(&lookup), address.as_ref()).await)
+        let env = Environment::new(&lookup);
+        Ok(check_all(workspace, &env, address.as_ref(), args.name_server).await)
     });
     let mut report = Report::new(args.output.format);
     report.add(findings.await?)?;
@@ -75,6 +81,7 @@ async fn check_all(
     workspace: &Workspace,
     env: &Environment<'_>,
     address: Option<&EmailAddress>,
+    name_server: Option<NameServerArg>,
 ) -> Vec<Finding> {
     let mailer = MailerSettings::read(env);
     let mut findings = vec![
@@ -89,7 +96,13 @@ async fn check_all(
     findings.extend(ses::check_account(&ses).await);
     if let Ok(mailer) = &mailer {
         findings.extend(ses::check_sender(&ses, mailer, env).await);
-        findings.push(reset_url::check(&mailer.reset_url, workspace.connection.is_aws).await);
+        let is_aws = workspace.connection.is_aws;
+        if is_aws || mailer.mail_from != defaults::MAIL_FROM {
+            let region = workspace.connection.config.region();
+            let sender = ses::sender_address(&mailer.mail_from);
+            findings.extend(dns::check(name_server, &ses, region, sender).await);
+        }
+        findings.push(reset_url::check(&mailer.reset_url, is_aws).await);
     }
     if let Some(address) = address {
         findings.push(ses::check_suppression(&ses, address).await);

@@ -135,6 +135,7 @@ fn print(finding: &Finding) -> Result<()> {
     let mut out = io::stdout();
     writeln!(out, "{:7}  {subject}: {detail}", health.as_str())?;
     if !advice.is_empty() {
+        let advice = advice.replace('\n', "\n            ");
         writeln!(out, "{:7}  -> {advice}", "")?;
     }
     Ok(())

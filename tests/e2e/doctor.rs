@@ -17,18 +17,18 @@ use aws_sdk_dynamodb::types::{
 use serde_json::Value;
 
 /// Returns an operator's environment for `app`.
-fn operator(app: &TestApp) -> BTreeMap<String, String> {
+pub(crate) fn operator(app: &TestApp) -> BTreeMap<String, String> {
     let mut env = app.environment();
     env.insert("RESET_URL".to_owned(), app.url(FORGOT_PASSWORD));
     env
 }
 
-async fn doctor(options: &str, env: &BTreeMap<String, String>) -> CommandOutput {
+pub(crate) async fn doctor(options: &str, env: &BTreeMap<String, String>) -> CommandOutput {
     manage(&format!("doctor --output json {options}"), env, "").await
 }
 
 /// Returns the state, the detail and the advice of the finding about `what`.
-fn finding(output: &CommandOutput, what: &str) -> (String, String, String) {
+pub(crate) fn finding(output: &CommandOutput, what: &str) -> (String, String, String) {
     let findings = output.json();
     let findings = findings.as_array().expect("a list");
     let found = findings
@@ -44,7 +44,7 @@ fn finding(output: &CommandOutput, what: &str) -> (String, String, String) {
 }
 
 /// Panics unless `what` is reported as a problem with this detail and advice.
-fn assert_problem(output: &CommandOutput, what: &str, detail: &str, advice: &str) {
+pub(crate) fn assert_problem(output: &CommandOutput, what: &str, detail: &str, advice: &str) {
     assert_eq!(output.code, 3, "{output:?}");
     let (state, found_detail, found_advice) = finding(output, what);
     assert_eq!(state, "problem", "{what}");
@@ -253,7 +253,7 @@ async fn invalid_settings_and_an_unusable_reset_url_are_reported() {
     );
     // On AWS there are no defaults, and a page on loopback is unusable.
     assert_problem(
-        &doctor("--aws", &env).await,
+        &doctor("--aws --name-server 127.0.0.1:1", &env).await,
         "RESET_URL",
         "their own machine",
         "https://",

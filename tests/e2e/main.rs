@@ -13,6 +13,7 @@ mod cors;
 mod costs;
 mod crashes;
 mod doctor;
+mod doctor_dns;
 mod emails;
 mod enumeration_attacks;
 mod existing_table;

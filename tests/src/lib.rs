@@ -15,6 +15,7 @@ pub mod invocation;
 pub mod lambda;
 pub mod link;
 pub mod logs;
+pub mod name_server;
 pub mod panel;
 pub mod proxy;
 pub mod recipe;

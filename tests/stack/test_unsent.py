@@ -38,7 +38,7 @@ class Stack:
 
     def doctor(self, subject):
         """Returns the finding of `doctor` whose subject starts with `subject`."""
-        _, output = self.manage("doctor", "--stack", STACK, "--output", "json")
+        _, output = self.manage("doctor", "--stack", STACK, "--name-server", "127.0.0.1:1", "--output", "json")
         return next(one for one in json.loads(output) if one["what"].startswith(subject))
 
     def count(self, output):

@@ -108,9 +108,7 @@ pub(super) async fn check_sender(
 /// Looks for a verified identity: the one named `identity`, the address, or its domain.
 async fn check_identity(ses: &Client, from: &str, identity: Option<String>) -> Finding {
     let subject = format!("SES identity of MAIL_FROM {from}");
-    let address = from
-        .rsplit_once('<')
-        .map_or(from, |(_, rest)| rest.trim_end_matches('>'));
+    let address = sender_address(from);
     let domain = address.rsplit_once('@').map(|(_, domain)| domain);
     let candidates = identity.as_deref().into_iter().chain([address]);
     let mut pending = None;
@@ -137,6 +135,12 @@ async fn check_identity(ses: &Client, from: &str, identity: Option<String>) -> F
              one",
         ),
     }
+}
+
+/// Returns the address in `from`, which is an address or `Name <address>`.
+pub(super) fn sender_address(from: &str) -> &str {
+    let bracketed = from.rsplit_once('<');
+    bracketed.map_or(from, |(_, rest)| rest.trim_end_matches('>'))
 }
 
 async fn check_configuration_set(ses: &Client, name: &str) -> Finding {
