@@ -31,6 +31,10 @@ const OPTIONAL_OUTPUTS: [(&str, &str); 5] = [
     ("MailPipeName", "MAIL_PIPE_NAME"),
 ];
 
+/// Stands in for the value of a `NoEcho` parameter, which CloudFormation has checked and hides. It is
+/// a valid `ORIGIN_SECRET`, the only such setting.
+const HIDDEN_VALUE: &str = "hidden-by-CloudFormation-because-of-NoEcho";
+
 /// Returns the settings of the stack `name`.
 pub(crate) async fn settings(config: &SdkConfig, name: &str) -> Result<BTreeMap<String, String>> {
     let description = description(config, name);
@@ -96,6 +100,8 @@ fn describe_error(error: &SdkError<DescribeStacksError>, description: &str) -> a
 fn parameters(stack: &Stack) -> BTreeMap<String, String> {
     let setting = |parameter: &Parameter| {
         let (key, value) = (parameter.parameter_key()?, parameter.parameter_value()?);
+        let is_hidden = !value.is_empty() && value.bytes().all(|byte| byte == b'*');
+        let value = if is_hidden { HIDDEN_VALUE } else { value };
         Some((variable(key), value.to_owned()))
     };
     stack.parameters().iter().filter_map(setting).collect()
@@ -120,7 +126,26 @@ fn output(stack: &Stack, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use rules::environment::Environment;
+    use web::Edge;
+
     use super::*;
+
+    #[test]
+    fn a_hidden_secret_is_a_valid_setting() {
+        let parameter = |name: &str, value: &str| {
+            let parameter = Parameter::builder().parameter_key(name);
+            parameter.parameter_value(value).build()
+        };
+        let stack = Stack::builder()
+            .parameters(parameter("OriginSecret", "****"))
+            .parameters(parameter("ClientAddressHeader", "True-Client-IP"))
+            .build();
+        let settings = parameters(&stack);
+        let lookup = |name: &str| settings.get(name).cloned();
+        Edge::read_with_client_address(&Environment::new(&lookup)).expect("valid settings");
+        assert_eq!(settings["CLIENT_ADDRESS_HEADER"], "True-Client-IP");
+    }
 
     #[test]
     fn a_parameter_is_the_setting_of_the_same_name() {

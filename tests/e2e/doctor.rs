@@ -244,6 +244,19 @@ async fn invalid_settings_and_an_unusable_reset_url_are_reported() {
     );
     assert_problem(&output, "RESET_URL", "returns 404", "deployed");
 
+    let secret = "0".repeat(32);
+    let behind_an_edge = TestApp::builder()
+        .set("ORIGIN_SECRET", &secret)
+        .start()
+        .await;
+    env.insert("RESET_URL".to_owned(), behind_an_edge.url(FORGOT_PASSWORD));
+    assert_problem(
+        &doctor("", &env).await,
+        "RESET_URL",
+        "returns 403",
+        "the address of the edge",
+    );
+
     env.insert("RESET_URL".to_owned(), "http://127.0.0.1:1/".to_owned());
     assert_problem(
         &doctor("", &env).await,

@@ -16,6 +16,14 @@ async fn a_missing_or_invalid_setting_stops_the_start_and_is_named() {
         ("request", "CLIENT_WINDOW_SECONDS", "0", "is \"0\""),
         ("request", "CORS_ORIGINS", "*", "is \"*\""),
         ("request", "OUTBOX_TABLE", "o", "is \"o\""),
+        ("request", "ORIGIN_SECRET", "too short", "is invalid"),
+        ("confirm", "ORIGIN_SECRET", "too short", "is invalid"),
+        (
+            "request",
+            "CLIENT_ADDRESS_HEADER",
+            "X-Real-IP",
+            "is \"X-Real-IP\"",
+        ),
         ("request", "AWS_LAMBDA_LOG_LEVEL", "loud", "is \"loud\""),
         (
             "request",

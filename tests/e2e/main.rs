@@ -14,6 +14,7 @@ mod costs;
 mod crashes;
 mod doctor;
 mod doctor_dns;
+mod edge_attacks;
 mod emails;
 mod enumeration_attacks;
 mod existing_table;

@@ -55,6 +55,7 @@ fn problems() -> Vec<Problem> {
     vec![
         Problem::body(""),
         Problem::InvalidToken,
+        Problem::Forbidden,
         Problem::NotFound,
         Problem::MethodNotAllowed(""),
         Problem::PayloadTooLarge,
@@ -75,6 +76,7 @@ fn is_answered(problem: &Problem) -> [bool; 2] {
         Problem::RateLimited { .. } => [true, false],
         Problem::InvalidToken | Problem::WeakPassword(_) => [false, true],
         Problem::InvalidParams { .. }
+        | Problem::Forbidden
         | Problem::MethodNotAllowed(_)
         | Problem::PayloadTooLarge
         | Problem::UnsupportedMediaType(_)

@@ -75,9 +75,19 @@ async fn front(
     app: &TestApp,
     alter: impl Fn(&Method, &str, &mut HttpResponse) + Clone + Send + Sync + 'static,
 ) -> String {
+    front_with(app, HeaderMap::new(), alter).await
+}
+
+/// Starts one that also adds the headers `added` to each request.
+async fn front_with(
+    app: &TestApp,
+    added: HeaderMap,
+    alter: impl Fn(&Method, &str, &mut HttpResponse) + Clone + Send + Sync + 'static,
+) -> String {
     let upstream = app.url("");
-    let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+    let handler = move |method: Method, uri: Uri, mut headers: HeaderMap, body: Bytes| {
         let (alter, url) = (alter.clone(), format!("{upstream}{uri}"));
+        headers.extend(added.clone());
         async move {
             let headers: Vec<(&str, &str)> = headers
                 .iter()
@@ -396,6 +406,41 @@ async fn listed_origins_are_checked() {
         });
         let output = smoke_at(&url.await, "", &app.environment()).await;
         assert_only_problem(&output, "CORS", "which is listed", "CDN");
+    }
+}
+
+#[tokio::test]
+async fn a_system_behind_an_edge_holds_through_its_edge_only() {
+    let secret = "origin-secret-4f1c8a9e2b7d6035c1e8f4a9";
+    let app = TestApp::builder()
+        .set("ORIGIN_SECRET", secret)
+        .set("CLIENT_ADDRESS_HEADER", "CloudFront-Viewer-Address")
+        .without_email_budget()
+        .user(user(SIMULATOR))
+        .start()
+        .await;
+    app.secrets.add(secret);
+    let edge = |secret: &'static str| {
+        let headers = [
+            ("x-origin-verify", secret),
+            ("cloudfront-viewer-address", "2001:db8::9:46532"),
+        ];
+        let headers = headers.map(|(name, value)| {
+            (
+                name.parse().expect("a name"),
+                HeaderValue::from_static(value),
+            )
+        });
+        front_with(&app, headers.into_iter().collect(), |_, _, _| {})
+    };
+    let output = smoke_at(&edge(secret).await, "", &app.environment()).await;
+    assert_eq!(output.code, 0, "{output:?}");
+
+    let another = edge("another-secret-4f1c8a9e2b7d6035c1e8f4a9").await;
+    for url in [app.url(""), another] {
+        let output = smoke_at(&url, "", &app.environment()).await;
+        assert_only_problem(&output, "API", "through its edge only", "`--api-url`");
+        assert_eq!(output.json().as_array().map(Vec::len), Some(1));
     }
 }
 

@@ -1,4 +1,4 @@
-"""template.yaml, as written and as SAM transforms it."""
+"""template.yaml, as written and as SAM transforms it, and edge.yaml."""
 
 import copy
 import functools
@@ -16,9 +16,9 @@ REQUIRED = {"MailFrom": "no-reply@example.com"}
 
 
 @functools.cache
-def load():
-    """Returns the template. Callers must not change it."""
-    return yaml_parse((ROOT / "template.yaml").read_text())
+def load(name="template.yaml"):
+    """Returns a template. Callers must not change it."""
+    return yaml_parse((ROOT / name).read_text())
 
 
 def resources(kind):
@@ -67,16 +67,17 @@ def evaluate(condition, values):
     }[function]()
 
 
-def broken_rules(values):
+def broken_rules(values, stack=None):
     return [
         name
-        for name, rule in load()["Rules"].items()
+        for name, rule in (stack or load())["Rules"].items()
         if evaluate(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}), values)
         and not all(evaluate(assertion["Assert"], values) for assertion in rule["Assertions"])
     ]
 
 
-def values_with(chosen):
+def values_with(chosen, stack=None):
     """Returns the values of all parameters: the defaults, except for those chosen."""
-    defaults = {name: str(parameter.get("Default", "")) for name, parameter in load()["Parameters"].items()}
-    return defaults | REQUIRED | chosen
+    parameters = (stack or load())["Parameters"]
+    defaults = {name: str(parameter.get("Default", "")) for name, parameter in parameters.items()}
+    return defaults | (chosen if stack else REQUIRED | chosen)

@@ -88,7 +88,7 @@ def variables_in_code():
     """Returns the default of each variable that the functions read, or "" if it is not a literal.
 
     Matches `env.number("NAME", 20, …)` and `table_name(env, "NAME", "users")`."""
-    method = r"\.(?:get|optional|required|number|table|attribute|with_default)\(\s*"
+    method = r"\.(?:get|optional|secret|required|number|table|attribute|with_default)\(\s*"
     function = r"\b\w+\(\s*env,\s*"
     name = rf'(?:{method}|{function})"([A-Z][A-Z0-9_]+)"'
     default = r'(?:,\s*(?:([0-9][0-9_]*),|"(\w+)"[,)]))?'
@@ -158,6 +158,12 @@ BEFORE = values_with(
         "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0000",
     }
 )
+# The same for the parameters of an edge, which require a ResetUrl.
+BEFORE_BEHIND_AN_EDGE = BEFORE | {
+    "ResetUrl": "https://account.example.com/reset",
+    "OriginSecret": "0" * 32,
+    "ClientAddressHeader": "CloudFront-Viewer-Address",
+}
 OTHER_TEXTS = {
     "MailFrom": "Example <hello@example.com>",
     "MailReplyTo": "help@example.com",
@@ -177,6 +183,8 @@ OTHER_TEXTS = {
     "LogoUrl": "https://example.com/logo.png",
     "ResetUrl": "https://example.com/reset",
     "CorsOrigins": "https://example.com",
+    "OriginSecret": "0" * 32 + "," + "1" * 32,
+    "ClientAddressHeader": "True-Client-IP",
     "PwnedPasswordsUrl": "https://api.pwnedpasswords.com/range/",
     "DomainName": "recovery.example.com",
     "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0001",
@@ -187,8 +195,13 @@ OTHER_TEXTS = {
 }
 
 
+def values_before(name):
+    """Returns values beside which the parameter may change."""
+    return BEFORE_BEHIND_AN_EDGE if name in ("OriginSecret", "ClientAddressHeader") else BEFORE
+
+
 def other_value(name):
-    """Returns a valid value of a parameter that differs from the one in BEFORE."""
+    """Returns a valid value of a parameter that differs from the one before."""
     if name in OTHER_TEXTS:
         return OTHER_TEXTS[name]
     parameter = PARAMETERS[name]
@@ -226,8 +239,8 @@ def variables_with(values):
 
 
 @functools.cache
-def variables_before():
-    return variables_with(BEFORE)
+def variables_before(is_behind_an_edge):
+    return variables_with(BEFORE_BEHIND_AN_EDGE if is_behind_an_edge else BEFORE)
 
 
 def documented_changes(parameter, value):
@@ -244,24 +257,25 @@ def documented_changes(parameter, value):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_another_value_of_a_parameter_is_valid(name):
     value = other_value(name)
-    assert value != BEFORE[name]
+    assert value != values_before(name)[name]
     assert accepts(PARAMETERS[name], value)
-    assert broken_rules(BEFORE | {name: value}) == []
+    assert broken_rules(values_before(name) | {name: value}) == []
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_changed_parameter_reaches_the_functions_that_read_it(name):
     value = other_value(name)
-    after = variables_with(BEFORE | {name: value})
+    before = values_before(name)
+    after = variables_with(before | {name: value})
     changes = {
-        function: {variable: now for variable, now in after[function].items() if now != before[variable]}
-        for function, before in variables_before().items()
+        function: {variable: now for variable, now in after[function].items() if now != old[variable]}
+        for function, old in variables_before(before is BEFORE_BEHIND_AN_EDGE).items()
     }
     assert changes == documented_changes(name, value)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_no_version_or_alias_keeps_old_settings(name):
-    stack = template.transformed(BEFORE | {name: other_value(name)})
+    stack = template.transformed(values_before(name) | {name: other_value(name)})
     kinds = {one["Type"] for one in stack["Resources"].values()}
     assert {kind for kind in kinds if re.match("AWS::Lambda::(Version|Alias)$|AWS::CodeDeploy::", kind)} == set()

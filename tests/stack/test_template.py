@@ -11,7 +11,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 from moto.events.models import EventPattern
 
 import template
-from template import REQUIRED, ROOT, accepts, broken_rules, values_with
+from template import REQUIRED, ROOT, accepts, broken_rules, evaluate, values_with
 
 PARAMETERS = template.load()["Parameters"]
 DOMAIN = {
@@ -19,12 +19,19 @@ DOMAIN = {
     "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0000",
 }
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/6f0e6a4e-0000"
+EDGE = {
+    "OriginSecret": "_-" + "a0" * 15,
+    "ClientAddressHeader": "CloudFront-Viewer-Address",
+    "ResetUrl": "https://account.example.com/core/user/change-forgotten-password",
+}
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
 
 VALID = {
     "sender only": {},
     "domain": DOMAIN,
     "domain with its zone": DOMAIN | {"HostedZoneId": "Z0123456789ABC"},
+    "edge": EDGE,
+    "edge in front of a domain, with both secrets": DOMAIN | EDGE | {"OriginSecret": "0" * 32 + "," + "A" * 128},
     "existing table": {"UsersTableName": "people", "UsersEmailIndex": "by-mail", "UsersEmailAttribute": "mail"},
     "existing table with a key": {"UsersTableName": "people", "UsersTableKmsKeyArn": KEY},
     "new identity": {"NewSesIdentity": "example.com", "MailReplyTo": "Help <help@example.com>"},
@@ -65,6 +72,8 @@ INVALID = {
     "DomainName": ["example", "https://account.example.com"],
     "CertificateArn": ["certificate", "arn:aws:iam::123456789012:server-certificate/x"],
     "HostedZoneId": ["/hostedzone/Z1"],
+    "OriginSecret": ["0" * 31, "0" * 129, "0" * 31 + " ", "0" * 32 + ",", ",".join(["0" * 32] * 3)],
+    "ClientAddressHeader": ["X Real IP", "X-Real-IP:"],
     "ApiRateLimit": ["0"],
     "ApiBurstLimit": ["0", "5001"],
     "Architecture": ["x86"],
@@ -89,6 +98,9 @@ INVALID_TOGETHER = [
     ("DomainAndCertificate", {"DomainName": "account.example.com"}),
     ("DomainAndCertificate", {"CertificateArn": DOMAIN["CertificateArn"]}),
     ("DomainAndCertificate", {"HostedZoneId": "Z0123456789ABC"}),
+    ("SecretAndAddressOfTheEdge", EDGE | {"OriginSecret": ""}),
+    ("SecretAndAddressOfTheEdge", EDGE | {"ClientAddressHeader": ""}),
+    ("LinksThroughTheEdge", EDGE | {"ResetUrl": ""}),
     ("IndexOfAnExistingTable", {"UsersEmailIndex": "by-mail"}),
     ("IndexOfAnExistingTable", {"UsersEmailAttribute": "mail"}),
     ("IndexOfAnExistingTable", {"UsersTableKmsKeyArn": KEY}),
@@ -278,6 +290,27 @@ def test_the_api_responds_to_no_path_or_method_itself(transformed):
 def test_retries_of_events_are_configured_for_the_function_itself(transformed):
     properties = transformed["Resources"]["MailerFunctionEventInvokeConfig"]["Properties"]
     assert (properties["FunctionName"], properties["Qualifier"]) == ({"Ref": "MailerFunction"}, "$LATEST")
+
+
+# The API's addresses
+
+
+@pytest.mark.parametrize(("chosen", "is_disabled"), [({}, False), (DOMAIN, True), (EDGE, False), (DOMAIN | EDGE, True)])
+def test_the_gateways_own_address_is_closed_if_the_api_has_a_domain(chosen, is_disabled):
+    values = values_with(chosen)
+    stack = template.transformed(values)
+    [server] = stack["Resources"]["Api"]["Properties"]["Body"]["servers"]
+    endpoint = server["x-amazon-apigateway-endpoint-configuration"]
+    condition, then, otherwise = endpoint["disableExecuteApiEndpoint"]["Fn::If"]
+    assert (then if evaluate(stack["Conditions"][condition], values) else otherwise) is is_disabled
+
+
+def test_the_secret_of_the_edge_reaches_the_functions_of_the_api_and_the_canary_only(transformed):
+    assert PARAMETERS["OriginSecret"]["NoEcho"] is True
+    secret = json.dumps({"Ref": "OriginSecret"})
+    assert json.dumps(transformed["Outputs"]).count(secret) == 0
+    found = {name for name, one in transformed["Resources"].items() if secret in json.dumps(one)}
+    assert found == {"RequestFunction", "ConfirmFunction", "CanarySchedule"}
 
 
 # From the outbox to the mailer
@@ -509,7 +542,11 @@ def test_without_a_canary_the_dashboard_does_not_name_its_alarm():
 def test_the_canary_is_the_sample_event():
     schedule = template.load()["Resources"]["CanarySchedule"]["Properties"]
     sample = json.loads((ROOT / "events/request-canary.json").read_text())
-    assert json.loads(schedule["Target"]["Input"]) == sample
+    event, variables = schedule["Target"]["Input"]["Fn::Sub"]
+    assert json.loads(event.replace("${Secret}", "")) == sample
+    # Behind an edge, the event has the first of its secrets.
+    first = {"Fn::Select": [0, {"Fn::Split": [",", {"Ref": "OriginSecret"}]}]}
+    assert variables == {"Secret": {"Fn::If": ["HasOriginSecret", first, ""]}}
 
 
 def test_the_functions_count_every_metric_on_the_dashboard():

@@ -23,7 +23,7 @@ use rules::{
     weakness::Weakness,
 };
 use web::{
-    CorsOrigins, Field, Fields, Problem, Theme, WeaknessDetail,
+    Field, Fields, Problem, Site, Theme, WeaknessDetail,
     pages::{ChooseForm, Pages, Resource},
 };
 
@@ -45,8 +45,7 @@ pub struct App {
     policy: PasswordPolicy,
     hasher: PasswordHasher,
     pwned: Option<PwnedPasswords>,
-    cors: CorsOrigins,
-    theme: Theme,
+    site: Site,
 }
 
 impl App {
@@ -58,6 +57,7 @@ impl App {
             hashing,
             pwned_passwords_url,
             cors,
+            edge,
             brand,
         } = settings;
         Ok(Self {
@@ -67,8 +67,11 @@ impl App {
             dynamodb,
             tables,
             policy,
-            cors,
-            theme: Theme::new(brand),
+            site: Site {
+                cors,
+                edge,
+                theme: Theme::new(brand),
+            },
         })
     }
 
@@ -80,7 +83,7 @@ impl App {
         now: DateTime<Utc>,
         rng: &mut R,
     ) -> Response<Body> {
-        web::serve(RESOURCE, &self.cors, request, async |request| {
+        web::serve(RESOURCE, &self.site, request, async |request| {
             if request.method() != Method::POST {
                 return self.pages(&request).choose(&self.form("", ""), None);
             }
@@ -106,7 +109,7 @@ impl App {
     }
 
     fn pages(&self, request: &Request) -> Pages<'_> {
-        Pages::new(&self.theme, RESOURCE, request)
+        Pages::new(&self.site.theme, RESOURCE, request)
     }
 
     fn form<'a>(&self, token: &'a str, email: &'a str) -> ChooseForm<'a> {

@@ -7,7 +7,7 @@ use rules::{
     environment::{Environment, SettingError, secure_url},
 };
 use url::Url;
-use web::CorsOrigins;
+use web::{CorsOrigins, Edge};
 
 /// Settings of `confirm`.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct ConfirmSettings {
     pub pwned_passwords_url: Option<Url>,
     /// `CORS_ORIGINS`
     pub cors: CorsOrigins,
+    /// `ORIGIN_SECRET`
+    pub edge: Edge,
     /// Branding of the pages.
     pub brand: Brand,
 }
@@ -36,6 +38,7 @@ impl ConfirmSettings {
             hashing: HashParams::read(env)?,
             pwned_passwords_url: env.optional("PWNED_PASSWORDS_URL", expected, secure_url)?,
             cors: CorsOrigins::read(env)?,
+            edge: Edge::read(env)?,
             brand: Brand::read(env)?,
         })
     }

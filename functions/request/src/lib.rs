@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use lambda_http::{Body, Request, Response, http::Method};
 use rules::{address::EmailAddress, client::ClientNetwork};
 use web::{
-    CorsOrigins, Fields, Problem, Theme,
+    Fields, Problem, Site, Theme,
     pages::{Pages, Resource},
 };
 
@@ -27,8 +27,7 @@ const RESOURCE: Resource = Resource::ForgotPassword;
 pub struct App {
     outbox: Outbox,
     client_limit: ClientLimit,
-    cors: CorsOrigins,
-    theme: Theme,
+    site: Site,
 }
 
 impl App {
@@ -38,19 +37,22 @@ impl App {
         Self {
             outbox: Outbox::new(dynamodb, settings.outbox_table),
             client_limit: settings.client_limit,
-            cors: settings.cors,
-            theme: Theme::new(settings.brand),
+            site: Site {
+                cors: settings.cors,
+                edge: settings.edge,
+                theme: Theme::new(settings.brand),
+            },
         }
     }
 
     /// Responds to one HTTP request: with the page, or with the result of the form or API call.
     pub async fn handle(&self, request: Request, now: DateTime<Utc>) -> Response<Body> {
-        web::serve(RESOURCE, &self.cors, request, async |request| {
+        web::serve(RESOURCE, &self.site, request, async |request| {
             if request.method() != Method::POST {
                 return self.pages(&request).ask("", None);
             }
             let pages = web::wants_page(request.headers()).then(|| self.pages(&request));
-            let client = web::client_network(&request);
+            let client = self.site.edge.client_network(&request);
             let locale = web::language(&request).tag;
             let fields = web::read_fields(request, ["email"]).await;
             let typed = fields.typed("email");
@@ -65,7 +67,7 @@ impl App {
     }
 
     fn pages(&self, request: &Request) -> Pages<'_> {
-        Pages::new(&self.theme, RESOURCE, request)
+        Pages::new(&self.site.theme, RESOURCE, request)
     }
 
     /// Records the request in the outbox, unless the client is over its limit.

@@ -5,7 +5,7 @@ use rules::{
     brand::Brand,
     environment::{Environment, SettingError},
 };
-use web::CorsOrigins;
+use web::{CorsOrigins, Edge};
 
 /// Settings of `request`.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct RequestSettings {
     pub client_limit: ClientLimit,
     /// `CORS_ORIGINS`
     pub cors: CorsOrigins,
+    /// `ORIGIN_SECRET`, `CLIENT_ADDRESS_HEADER`
+    pub edge: Edge,
     /// Branding of the pages.
     pub brand: Brand,
 }
@@ -30,6 +32,7 @@ impl RequestSettings {
                 window_seconds: env.number("CLIENT_WINDOW_SECONDS", 600, 1..=86_400)?,
             },
             cors: CorsOrigins::read(env)?,
+            edge: Edge::read_with_client_address(env)?,
             brand: Brand::read(env)?,
         })
     }

@@ -36,6 +36,11 @@ pub(super) async fn check(url: &Url, is_aws: bool) -> Finding {
         Ok(Ok(status)) if status.is_success() || status.is_redirection() => {
             Finding::ok(subject, format!("returns {}", status.as_u16()))
         }
+        Ok(Ok(StatusCode::FORBIDDEN)) => Finding::problem(
+            subject,
+            "returns 403 instead of a page",
+            "if ORIGIN_SECRET is set, set RESET_URL to the address of the edge (docs/edge.md)",
+        ),
         Ok(Ok(status)) => Finding::problem(
             subject,
             format!("returns {} instead of a page", status.as_u16()),

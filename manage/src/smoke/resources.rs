@@ -20,10 +20,16 @@ const ENDS: [&str; 2] = ["", "/"];
 /// Advice on a response that is not the function's.
 const ADVICE: &str = "check the API's routes and what is in front of it, then the function's log";
 
-/// Checks whether anything responds at the API's URL.
+/// Checks whether anything responds at the API's URL, and to requests that come this way.
 pub(super) async fn check_reachable(api: &Api) -> Finding {
     let subject = format!("API {}", api.url);
-    match api.get(FORGOT_PASSWORD).await {
+    match api.post(FORGOT_PASSWORD, &json!({})).await {
+        Ok(response) if response.json()["code"] == "forbidden" => Finding::problem(
+            subject,
+            "accepts requests through its edge only (403 forbidden)",
+            "pass the edge's address as `--api-url`; if this is it, the edge does not send a secret \
+             of the stack (docs/edge.md)",
+        ),
         Ok(_) => Finding::ok(subject, "responds"),
         Err(error) => Finding::problem(
             subject,

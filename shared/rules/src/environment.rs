@@ -13,20 +13,28 @@ use url::{Host, Url};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
     name: &'static str,
-    value: Option<String>,
+    found: Found,
     expected: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Value(String),
+    Secret,
 }
 
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name,
-            value,
+            found,
             expected,
         } = self;
-        match value {
-            None => write!(f, "{name} is not set; it must be {expected}"),
-            Some(value) => write!(f, "{name} is {value:?}; it must be {expected}"),
+        match found {
+            Found::Nothing => write!(f, "{name} is not set; it must be {expected}"),
+            Found::Value(value) => write!(f, "{name} is {value:?}; it must be {expected}"),
+            Found::Secret => write!(f, "{name} is invalid; it must be {expected}"),
         }
     }
 }
@@ -66,6 +74,21 @@ impl<'a> Environment<'a> {
             .transpose()
     }
 
+    /// Parses the value of `name`, which is secret: an error does not contain it. `None` if it is
+    /// unset.
+    pub fn secret<T>(
+        &self,
+        name: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, SettingError> {
+        self.optional(name, expected, parse)
+            .map_err(|error| SettingError {
+                found: Found::Secret,
+                ..error
+            })
+    }
+
     /// Parses the value of `name`; an unset variable is an error.
     pub fn required<T>(
         &self,
@@ -76,7 +99,7 @@ impl<'a> Environment<'a> {
         self.optional(name, expected, parse)?
             .ok_or_else(|| SettingError {
                 name,
-                value: None,
+                found: Found::Nothing,
                 expected: expected.to_owned(),
             })
     }
@@ -114,7 +137,7 @@ fn parse_value<T>(
 ) -> Result<T, SettingError> {
     parse(&value).ok_or_else(|| SettingError {
         name,
-        value: Some(value),
+        found: Found::Value(value),
         expected: expected.to_owned(),
     })
 }

@@ -69,6 +69,8 @@ done-body = Sie können sich jetzt damit anmelden. Links in älteren E-Mails fun
 dead-title = Dieser Link funktioniert nicht mehr
 dead-body = Er ist abgelaufen oder wurde schon benutzt, oder es wurde ein neueres Passwort festgelegt. Wenn Sie gerade selbst eines festgelegt haben, versuchen Sie, sich damit anzumelden. Fordern Sie sonst einen neuen Link an:
 
+forbidden-title = Diese Seite ist hier nicht verfügbar
+
 error-email = Geben Sie eine einzelne E-Mail-Adresse ein, zum Beispiel ada@example.com.
 error-password = Geben Sie ein neues Passwort ein.
 error-code = Fügen Sie den Code aus der E-Mail ein.
@@ -79,6 +81,7 @@ error-too-guessable = Dieses Passwort ist leicht zu erraten. Ergänzen Sie ein p
 error-contains-account = Dieses Passwort beruht auf Ihrem Namen oder Ihrer Adresse, die andere kennen. Lassen Sie beides weg oder ergänzen Sie ein paar Wörter, die nichts damit zu tun haben.
 error-breached = Dieses Passwort ist aus einem Datenleck bei einem anderen Dienst bekannt. Wählen Sie ein anderes.
 error-token = Dieser Link funktioniert nicht mehr. Er ist abgelaufen oder wurde schon benutzt, oder es wurde ein neueres Passwort festgelegt. Wenn Sie gerade selbst eines festgelegt haben, versuchen Sie, sich damit anzumelden. Fordern Sie sonst einen neuen Link an.
+error-forbidden = Diese Adresse nimmt keine direkten Anfragen an. Gehen Sie zu der Website oder App, bei der Sie Ihr Konto haben, und setzen Sie Ihr Passwort dort zurück.
 error-limited = Aus Ihrem Netzwerk kamen zu viele Anfragen. Versuchen Sie es in { $minutes ->
     [one] einer Minute
    *[other] { $minutes } Minuten

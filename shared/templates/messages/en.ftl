@@ -72,6 +72,8 @@ done-body = You can sign in with it now. Links in older emails no longer work.
 dead-title = This link no longer works
 dead-body = It has expired or was already used, or a newer password has been set. If you have just set one yourself, try to sign in with it. Otherwise ask for a new link:
 
+forbidden-title = This page is not available here
+
 error-email = Enter one email address, such as ada@example.com.
 error-password = Enter a new password.
 error-code = Paste the code from the email.
@@ -82,6 +84,7 @@ error-too-guessable = This password is easy to guess. Add a few words that do no
 error-contains-account = This password is built on your name or address, which others know. Leave them out, or add a few unrelated words.
 error-breached = This password is known from a data breach elsewhere. Choose another one.
 error-token = This link is not valid: it has expired, was already used, or belongs to another account. If you have just set a new password, try to sign in with it. Otherwise ask for another email.
+error-forbidden = This address does not accept direct requests. Go to the website or app where you have your account, and reset your password there.
 error-limited = Too many requests came from your network. Try again in { $minutes ->
     [one] a minute
    *[other] { $minutes } minutes

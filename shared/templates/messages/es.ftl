@@ -68,6 +68,8 @@ done-body = Ya puedes iniciar sesión con ella. Los enlaces de correos anteriore
 dead-title = Este enlace ya no funciona
 dead-body = Ha caducado, ya se usó o se ha elegido una contraseña más reciente. Si acabas de elegir una, prueba a iniciar sesión con ella. Si no, pide otro enlace:
 
+forbidden-title = Esta página no está disponible aquí
+
 error-email = Escribe una sola dirección de correo, por ejemplo ada@example.com.
 error-password = Escribe una contraseña nueva.
 error-code = Pega el código del correo.
@@ -78,6 +80,7 @@ error-too-guessable = Esta contraseña es fácil de adivinar. Añade unas cuanta
 error-contains-account = Esta contraseña se basa en tu nombre o tu dirección, que otras personas conocen. Quítalos o añade unas cuantas palabras sin relación con ellos.
 error-breached = Esta contraseña apareció en una filtración de datos de otro servicio. Elige otra.
 error-token = Este enlace ya no funciona. Ha caducado, ya se usó o se ha elegido una contraseña más reciente. Si acabas de elegir una, prueba a iniciar sesión con ella. Si no, pide otro enlace.
+error-forbidden = Esta dirección no acepta solicitudes directas. Ve al sitio web o a la aplicación donde tienes tu cuenta y restablece allí tu contraseña.
 error-limited = Llegaron demasiadas solicitudes desde tu red. Inténtalo de nuevo en { $minutes ->
     [one] un minuto
    *[other] { $minutes } minutos

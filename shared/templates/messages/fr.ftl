@@ -73,6 +73,8 @@ done-body = Vous pouvez dès maintenant l’utiliser pour vous connecter. Les li
 dead-title = Ce lien ne fonctionne plus
 dead-body = Il a expiré, il a déjà été utilisé ou un mot de passe plus récent a été choisi. Si vous venez d’en choisir un, essayez de vous connecter avec celui-ci. Sinon, demandez un nouveau lien :
 
+forbidden-title = Cette page n’est pas disponible ici
+
 error-email = Saisissez une seule adresse e-mail, par exemple ada@example.com.
 error-password = Saisissez un nouveau mot de passe.
 error-code = Collez le code reçu par e-mail.
@@ -83,6 +85,7 @@ error-too-guessable = Ce mot de passe est facile à deviner. Ajoutez quelques mo
 error-contains-account = Ce mot de passe reprend votre nom ou votre adresse, que d’autres connaissent. Retirez-les ou ajoutez quelques mots sans rapport.
 error-breached = Ce mot de passe figure dans une fuite de données d’un autre service. Choisissez-en un autre.
 error-token = Ce lien ne fonctionne plus. Il a expiré, il a déjà été utilisé ou un mot de passe plus récent a été choisi. Si vous venez d’en choisir un, essayez de vous connecter avec celui-ci. Sinon, demandez un nouveau lien.
+error-forbidden = Cette adresse n’accepte pas les requêtes directes. Rendez-vous sur le site ou dans l’application où vous avez votre compte et réinitialisez-y votre mot de passe.
 error-limited = Trop de demandes sont venues de votre réseau. Réessayez dans { $minutes ->
     [one] une minute
    *[other] { $minutes } minutes

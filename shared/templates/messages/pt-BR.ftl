@@ -68,6 +68,8 @@ done-body = Você já pode entrar com ela. Os links de e-mails anteriores não f
 dead-title = Este link não funciona mais
 dead-body = Ele expirou, já foi usado ou uma senha mais recente foi definida. Se você acabou de definir uma, tente entrar com ela. Caso contrário, peça um novo link:
 
+forbidden-title = Esta página não está disponível aqui
+
 error-email = Digite um único endereço de e-mail, como ada@example.com.
 error-password = Digite uma nova senha.
 error-code = Cole o código do e-mail.
@@ -78,6 +80,7 @@ error-too-guessable = Esta senha é fácil de adivinhar. Acrescente algumas pala
 error-contains-account = Esta senha se baseia no seu nome ou no seu endereço, que outras pessoas conhecem. Retire-os ou acrescente algumas palavras sem relação com eles.
 error-breached = Esta senha apareceu em um vazamento de dados de outro serviço. Escolha outra.
 error-token = Este link não funciona mais. Ele expirou, já foi usado ou uma senha mais recente foi definida. Se você acabou de definir uma, tente entrar com ela. Caso contrário, peça um novo link.
+error-forbidden = Este endereço não aceita solicitações diretas. Acesse o site ou o aplicativo em que você tem sua conta e redefina sua senha por lá.
 error-limited = Muitas solicitações vieram da sua rede. Tente de novo em { $minutes ->
     [one] um minuto
    *[other] { $minutes } minutos

@@ -11,7 +11,12 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
     let is_form = ["application/x-www-form-urlencoded", "multipart/form-data"]
         .iter()
         .any(|form| content_type.starts_with(form));
-    is_form && lower_case(headers, header::ACCEPT).contains("text/html")
+    is_form && accepts_html(headers)
+}
+
+/// Returns whether `headers` ask for HTML, as a browser's do when it opens a page.
+pub(crate) fn accepts_html(headers: &HeaderMap) -> bool {
+    lower_case(headers, header::ACCEPT).contains("text/html")
 }
 
 fn lower_case(headers: &HeaderMap, name: HeaderName) -> String {

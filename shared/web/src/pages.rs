@@ -144,6 +144,15 @@ impl<'a> Pages<'a> {
         self.respond(&page, Some(problem))
     }
 
+    /// Builds the page for a request that did not come through the edge.
+    pub(crate) fn forbidden(&self) -> Response<Body> {
+        let page = Forbidden {
+            page: self,
+            has_error: true,
+        };
+        self.respond(&page, Some(&Problem::Forbidden))
+    }
+
     fn respond(&self, page: &impl Template, problem: Option<&Problem>) -> Response<Body> {
         let html = page.render().expect("writing to a string does not fail");
         let mut response = respond("text/html; charset=utf-8", html);
@@ -292,4 +301,11 @@ struct Dead<'a> {
     page: &'a Pages<'a>,
     has_error: bool,
     email: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "pages/forbidden.html")]
+struct Forbidden<'a> {
+    page: &'a Pages<'a>,
+    has_error: bool,
 }

@@ -29,6 +29,8 @@ pub enum Problem {
     /// The token is malformed, unknown, expired, used or another account's. One response for all,
     /// so it does not reveal which.
     InvalidToken,
+    /// The request did not come through the edge.
+    Forbidden,
     /// Nothing is served at the path.
     NotFound,
     /// The resource does not support the method; contains the value of `Allow`.
@@ -86,6 +88,7 @@ impl Problem {
         match self {
             Self::InvalidParams { .. } => "invalid_params",
             Self::InvalidToken => "invalid_token",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::PayloadTooLarge => "payload_too_large",
@@ -99,6 +102,7 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Self::InvalidParams { .. } | Self::InvalidToken => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -113,6 +117,7 @@ impl Problem {
         match self {
             Self::InvalidParams { detail, .. } => detail.clone(),
             Self::InvalidToken => Messages::english().text("error-token", &[]),
+            Self::Forbidden => Messages::english().text("error-forbidden", &[]),
             Self::NotFound => "There is nothing at this path; check the URL.".to_owned(),
             Self::MethodNotAllowed(allowed) => format!("Use one of these methods: {allowed}."),
             Self::PayloadTooLarge => {
