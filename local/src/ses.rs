@@ -51,6 +51,10 @@ pub(crate) fn router(inbox: Inbox, events: EventSender, now: Clock) -> Router {
             get(configuration_set),
         )
         .route(
+            "/v2/email/configuration-sets/{name}/event-destinations",
+            get(event_destinations),
+        )
+        .route(
             "/v2/email/suppression/addresses/{address}",
             get(suppressed_destination),
         )
@@ -92,6 +96,19 @@ async fn identity(Path(name): Path<String>) -> Response {
 /// Describes the configuration set `name`. Every name exists, because emails with any are accepted.
 async fn configuration_set(Path(name): Path<String>) -> Response {
     Json(json!({ "ConfigurationSetName": name })).into_response()
+}
+
+/// Describes the destination that the mailer needs, because it gets all events.
+async fn event_destinations() -> Response {
+    let destination = json!({
+        "Name": "events",
+        "Enabled": true,
+        "MatchingEventTypes": ["BOUNCE", "COMPLAINT", "DELIVERY", "DELIVERY_DELAY", "REJECT"],
+        "EventBridgeDestination": {
+            "EventBusArn": "arn:aws:events:us-east-1:000000000000:event-bus/default",
+        },
+    });
+    Json(json!({ "EventDestinations": [destination] })).into_response()
 }
 
 async fn suppressed_destination(State(ses): State<Ses>, Path(address): Path<String>) -> Response {

@@ -4,8 +4,11 @@
 
 pub(crate) mod account;
 mod canary;
+mod concurrency;
+mod configuration_set;
 mod dns;
 mod dynamodb;
+mod encryption;
 mod mail_queue;
 mod reset_url;
 mod ses;
@@ -91,6 +94,9 @@ async fn check_all(
     ];
     findings.extend(dynamodb::check_tables(workspace).await);
     findings.extend(mail_queue::check(workspace).await);
+    if workspace.connection.is_aws {
+        findings.push(concurrency::check(&workspace.connection.config).await);
+    }
     findings.extend(canary::check(workspace, env).await);
     let ses = ses::client(&workspace.connection.config, env);
     findings.extend(ses::check_account(&ses).await);

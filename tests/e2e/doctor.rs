@@ -5,7 +5,7 @@ use tests::{
     app::{ADA, TestApp, user},
     command::{CommandOutput, manage},
     http::FORGOT_PASSWORD,
-    proxy::Action,
+    proxy::{Action, Proxy},
     wait_for,
 };
 
@@ -14,13 +14,23 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType, TimeToLiveSpecification,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Returns an operator's environment for `app`.
 pub(crate) fn operator(app: &TestApp) -> BTreeMap<String, String> {
     let mut env = app.environment();
     env.insert("RESET_URL".to_owned(), app.url(FORGOT_PASSWORD));
+    // `--aws` also asks Lambda.
+    let nothing = "http://127.0.0.1:1".to_owned();
+    env.insert("AWS_ENDPOINT_URL_LAMBDA".to_owned(), nothing);
     env
+}
+
+/// Responds with a JSON body.
+fn json_response(body: &Value) -> Action {
+    let response = http::Response::builder().header("content-type", "application/json");
+    let response = response.body(body.to_string().into());
+    Action::Respond(response.expect("a response"))
 }
 
 pub(crate) async fn doctor(options: &str, env: &BTreeMap<String, String>) -> CommandOutput {
@@ -331,4 +341,135 @@ async fn reasons_why_an_account_gets_no_email_are_reported() {
     manage("doctor --address nonsense", &env, "")
         .await
         .assert_failed(2, &["'nonsense'", "expected an email address"]);
+}
+
+/// Panics unless `what` is reported as advice with this detail and advice.
+fn assert_advice(output: &CommandOutput, what: &str, detail: &str, advice: &str) {
+    let (state, found_detail, found_advice) = finding(output, what);
+    assert_eq!(state, "advice", "{what}");
+    assert!(found_detail.contains(detail), "{detail} in {found_detail}");
+    assert!(found_advice.contains(advice), "{advice} in {found_advice}");
+}
+
+#[tokio::test]
+async fn a_configuration_set_that_tracks_recipients_is_reported() {
+    let app = TestApp::builder().start().await;
+    let mut env = operator(&app);
+    env.insert("SES_CONFIGURATION_SET".to_owned(), "mails".to_owned());
+    let (tracking, events) = (
+        "SES configuration set mails, tracking",
+        "SES configuration set mails, events",
+    );
+    let output = doctor("", &env).await;
+    assert_eq!(output.code, 0, "{output:?}");
+    assert_eq!(finding(&output, tracking).1, "is off");
+    assert_eq!(finding(&output, events).1, "reach EventBridge");
+
+    let set = json!({ "TrackingOptions": { "CustomRedirectDomain": "go.example.com", "HttpsPolicy": "REQUIRE" } });
+    let destinations = json!({ "EventDestinations": [
+        { "Name": "stats", "Enabled": true, "MatchingEventTypes": ["CLICK", "DELIVERY"] },
+        { "Name": "old", "Enabled": false, "MatchingEventTypes": ["OPEN"] },
+        {
+            "Name": "bus", "Enabled": true, "MatchingEventTypes": ["BOUNCE", "COMPLAINT"],
+            "EventBridgeDestination": { "EventBusArn": "arn:aws:events:us-east-1:1:event-bus/default" },
+        },
+    ] });
+    app.ses
+        .intercept(move |call| match call.operation.as_str() {
+            "GET /v2/email/configuration-sets/mails" => json_response(&set),
+            "GET /v2/email/configuration-sets/mails/event-destinations" => {
+                json_response(&destinations)
+            }
+            _ => Action::Pass,
+        });
+    let output = doctor("", &env).await;
+    let detail = "is on for clicks, through go.example.com (HTTPS: REQUIRE); the emails of this \
+                  system opt out";
+    assert_advice(&output, tracking, detail, "use a set that tracks neither");
+    let missing = "DELIVERY, DELIVERY_DELAY, REJECT";
+    assert_advice(&output, events, missing, "default event bus");
+
+    let engaged =
+        json!({ "VdmOptions": { "DashboardOptions": { "EngagementMetrics": "ENABLED" } } });
+    app.ses
+        .intercept(move |call| match call.operation.as_str() {
+            "GET /v2/email/configuration-sets/mails" => json_response(&engaged),
+            _ => Action::Pass,
+        });
+    let detail = "clicks and opens, through a host of AWS";
+    assert_advice(&doctor("", &env).await, tracking, detail, "opt-out");
+}
+
+#[tokio::test]
+async fn the_concurrency_of_a_new_account_is_reported() {
+    let app = TestApp::builder().start().await;
+    let lambda = Proxy::start("http://127.0.0.1:1").await;
+    let mut env = operator(&app);
+    env.insert("AWS_ENDPOINT_URL_LAMBDA".to_owned(), lambda.url());
+    let limits = |total: i32, unreserved: i32| {
+        let limit =
+            json!({ "ConcurrentExecutions": total, "UnreservedConcurrentExecutions": unreserved });
+        json_response(&json!({ "AccountLimit": limit }))
+    };
+    lambda.intercept(move |_| limits(10, 10));
+    let output = doctor("--aws", &env).await;
+    let detail = "10 calls at once in this region, 10 of them not reserved";
+    let advice = "--quota-code L-B99A9384";
+    assert_advice(&output, "Lambda concurrency", detail, advice);
+    lambda.intercept(move |_| limits(1000, 900));
+    let (state, ..) = finding(&doctor("--aws", &env).await, "Lambda concurrency");
+    assert_eq!(state, "ok");
+    lambda.intercept(|_| Action::error(403, "AccessDeniedException", "not authorized"));
+    let output = doctor("--aws", &env).await;
+    let advice = "lambda:GetAccountSettings";
+    assert_problem(&output, "Lambda concurrency", "AccessDenied", advice);
+}
+
+/// Describes a users table that `key` encrypts.
+fn encrypted_table(key: &str) -> Action {
+    json_response(&json!({ "Table": {
+        "TableName": "users",
+        "TableStatus": "ACTIVE",
+        "KeySchema": [{ "AttributeName": "email", "KeyType": "HASH" }],
+        "AttributeDefinitions": [{ "AttributeName": "email", "AttributeType": "S" }],
+        "SSEDescription": { "Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key },
+    } }))
+}
+
+#[tokio::test]
+async fn a_users_table_with_a_key_that_the_functions_may_not_use_is_reported() {
+    const KEY: &str = "arn:aws:kms:eu-central-1:123456789012:key/6f0e6a4e-0000";
+    let app = TestApp::builder().start().await;
+    app.dynamodb.intercept(|call| {
+        if call.operation == "DescribeTable" && call.body["TableName"] == "users" {
+            return encrypted_table(KEY);
+        }
+        Action::Pass
+    });
+    let kms = Proxy::start("http://127.0.0.1:1").await;
+    let manager = |manager: &'static str| {
+        let metadata = json!({ "KeyId": KEY, "KeyManager": manager });
+        json_response(&json!({ "KeyMetadata": metadata }))
+    };
+    kms.intercept(move |_| manager("CUSTOMER"));
+    let mut env = operator(&app);
+    env.insert("AWS_ENDPOINT_URL_KMS".to_owned(), kms.url());
+    let what = "table users, encryption";
+    // The key of a table that the stack created needs no permission.
+    let output = doctor("--aws", &env).await;
+    assert!(!output.out.contains(what), "{output:?}");
+
+    env.insert("USERS_TABLE_NAME".to_owned(), "users".to_owned());
+    let output = doctor("--aws", &env).await;
+    let advice = format!("UsersTableKmsKeyArn={KEY}");
+    assert_problem(&output, what, "every reset fails", &advice);
+    kms.intercept(move |_| manager("AWS"));
+    let (_, detail, _) = finding(&doctor("--aws", &env).await, what);
+    assert_eq!(detail, "uses a key of AWS, which needs no permission");
+    kms.intercept(|_| Action::error(400, "AccessDeniedException", "not authorized"));
+    let output = doctor("--aws", &env).await;
+    assert_problem(&output, what, "AccessDenied", "kms:DescribeKey");
+    env.insert("USERS_TABLE_KMS_KEY_ARN".to_owned(), KEY.to_owned());
+    let (_, detail, _) = finding(&doctor("--aws", &env).await, what);
+    assert_eq!(detail, "the functions may use the table's key");
 }

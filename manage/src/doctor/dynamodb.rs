@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::{
     },
 };
 
+use super::encryption;
 use crate::{
     finding::Finding,
     schema::{self, TTL_ATTRIBUTE, TableSchema},
@@ -54,6 +55,7 @@ async fn check_table(workspace: &Workspace, schema: &TableSchema<'_>) -> Vec<Fin
     if workspace.connection.is_aws && schema.users.is_some() {
         findings.push(check_deletion_protection(&subject, schema.table, &table));
         findings.push(check_backups(workspace, &subject, schema.table).await);
+        findings.extend(encryption::check(workspace, &subject, &table).await);
     }
     findings.push(check_permissions(workspace, &subject, schema.table, &table).await);
     findings
@@ -170,7 +172,8 @@ async fn check_permissions(
         Err(error) => Finding::problem(
             subject,
             error.to_string(),
-            "grant your credentials dynamodb:Scan, GetItem, PutItem and UpdateItem on the table",
+            "grant your credentials dynamodb:Scan, GetItem, PutItem and UpdateItem on the table, and \
+             kms:Decrypt on its key if that is your own",
         ),
     }
 }

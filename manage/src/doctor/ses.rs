@@ -11,6 +11,7 @@ use aws_types::SdkConfig;
 use mailer::settings::MailerSettings;
 use rules::{address::EmailAddress, environment::Environment};
 
+use super::configuration_set;
 use crate::finding::Finding;
 
 /// Share of the daily quota above which to advise raising it.
@@ -91,7 +92,7 @@ fn check_quota(quota: &SendQuota) -> Finding {
     }
 }
 
-/// Checks the sender's identity, and the configuration set if there is one.
+/// Checks the sender's identity, and the configuration set and its events if there is one.
 pub(super) async fn check_sender(
     ses: &Client,
     settings: &MailerSettings,
@@ -100,7 +101,7 @@ pub(super) async fn check_sender(
     let identity = env.get("SES_IDENTITY");
     let mut findings = vec![check_identity(ses, &settings.mail_from, identity).await];
     if let Some(name) = &settings.configuration_set {
-        findings.push(check_configuration_set(ses, name).await);
+        findings.extend(configuration_set::check(ses, name).await);
     }
     findings
 }
@@ -143,20 +144,6 @@ pub(super) fn sender_address(from: &str) -> &str {
     bracketed.map_or(from, |(_, rest)| rest.trim_end_matches('>'))
 }
 
-async fn check_configuration_set(ses: &Client, name: &str) -> Finding {
-    let subject = format!("SES configuration set {name}");
-    let request = ses.get_configuration_set().configuration_set_name(name);
-    match request.send().await {
-        Ok(_) => Finding::ok(subject, "exists"),
-        Err(error) if error.code() == Some("NotFoundException") => Finding::problem(
-            subject,
-            "does not exist, so SES refuses every email",
-            "create it, or unset SES_CONFIGURATION_SET",
-        ),
-        Err(error) => call_failed(&subject, "GetConfigurationSet", &error),
-    }
-}
-
 /// Checks SES's suppression list of the account.
 pub(super) async fn check_suppression(ses: &Client, address: &EmailAddress) -> Finding {
     let address = address.as_str();
@@ -185,7 +172,7 @@ pub(super) async fn check_suppression(ses: &Client, address: &EmailAddress) -> F
     }
 }
 
-fn call_failed<E>(subject: &str, operation: &'static str, error: &SdkError<E>) -> Finding
+pub(super) fn call_failed<E>(subject: &str, operation: &'static str, error: &SdkError<E>) -> Finding
 where
     E: ProvideErrorMetadata + RequestId + std::error::Error + 'static,
 {
