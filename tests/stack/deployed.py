@@ -104,12 +104,12 @@ class Deployment:
 
     # The API
 
-    def request(self, method, path, body=None):
+    def request(self, method, path, body=None, headers=None):
         """Returns the API's response. Its body is parsed if it is JSON."""
         request = urllib.request.Request(
             self.cloud.url + path,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Host": self.host, "content-type": "application/json"},
+            headers={"Host": self.host, "content-type": "application/json"} | (headers or {}),
             method=method,
         )
         try:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 import template
+from deployed import CHANGE, FORGOT, Deployment
 from fakecloud import Fakecloud
 from template import ROOT, accepts, broken_rules, values_with
 
@@ -158,3 +159,23 @@ def test_a_rotation_changes_the_secret_of_the_same_distribution(monkeypatch):
         }
         rotated = CHOSEN | {"OriginSecret": "1" * 32}
         assert deploy("update_stack", "stack_update_complete", rotated) == (identifier, "1" * 32, domain)
+
+
+def test_a_rotation_refuses_no_request_through_the_edge(cloud):
+    old, new = "0" * 32, "1" * 32
+    parameters = template.REQUIRED | {
+        "ClientAddressHeader": "CloudFront-Viewer-Address",
+        "ResetUrl": "https://account.example.com/core/user/change-forgotten-password",
+    }
+    stack = Deployment(cloud, "recovery-edge", parameters | {"OriginSecret": old})
+
+    def statuses(secret):
+        paths = (FORGOT, CHANGE, "/.well-known/change-password", "/unknown")
+        return [stack.request("GET", path, headers={"X-Origin-Verify": secret}).status for path in paths]
+
+    served, refused = [200, 200, 302, 404], [403] * 4
+    assert [statuses(secret) for secret in (old, new, "")] == [served, refused, refused]
+    stack.update(parameters | {"OriginSecret": f"{old},{new}"})
+    assert [statuses(secret) for secret in (old, new, "")] == [served, served, refused]
+    stack.update(parameters | {"OriginSecret": new})
+    assert [statuses(secret) for secret in (old, new, "")] == [refused, served, refused]
