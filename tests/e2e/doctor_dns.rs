@@ -398,16 +398,63 @@ async fn without_a_mail_from_domain_dmarc_depends_on_dkim() {
 }
 
 #[tokio::test]
+async fn an_address_may_have_a_mail_from_domain_of_its_own() {
+    let sender = Sender::start().await;
+    let own = with(
+        identity("example.com"),
+        "/MailFromAttributes/MailFromDomain",
+        json!("own.example.com"),
+    );
+    sender.identities(json!({
+        "no-reply@example.com": own,
+        "example.com": identity("example.com"),
+    }));
+    let output = sender.doctor().await;
+    assert_problem(
+        &output,
+        "MAIL FROM domain own.example.com, MX",
+        "no record",
+        "own.example.com MX",
+    );
+}
+
+#[tokio::test]
+async fn a_text_in_several_strings_is_joined_and_printed_without_control_characters() {
+    let sender = Sender::start().await;
+    let dns = &sender.dns;
+    let networks = (0..20).map(|network| format!("ip4:192.0.2.{network}/32"));
+    let networks = networks.collect::<Vec<_>>().join(" ");
+    assert!(networks.len() > 255);
+    dns.remove("bounce.example.com");
+    dns.mx("bounce.example.com", 10, &sender.mail_exchanger());
+    dns.txt(
+        "bounce.example.com",
+        &format!("v=spf1 {networks} include:amazonses.com ~all"),
+    );
+    let what = "MAIL FROM domain bounce.example.com, SPF";
+    assert_finding(&sender.doctor().await, what, "ok", "authorizes SES", "");
+
+    dns.remove("bounce.example.com");
+    dns.txt("bounce.example.com", "v=spf1 \u{1b}[2Jmx\n ~all");
+    let (_, _, advice) = finding(&sender.doctor().await, what);
+    assert!(
+        advice.ends_with("\"v=spf1 include:amazonses.com [2jmx ~all\""),
+        "{advice:?}"
+    );
+}
+
+#[tokio::test]
 async fn strict_alignment_requires_the_sender_s_own_domain() {
     let mut sender = Sender::start().await;
     let from = "no-reply@app.example.com".to_owned();
     sender.env.insert("MAIL_FROM".to_owned(), from);
-    sender.identities(json!({
-        "no-reply@app.example.com": { "VerifiedForSendingStatus": true },
-        "example.com": identity("example.com"),
-    }));
+    // A parameter of the stack names the identity.
+    sender
+        .env
+        .insert("NEW_SES_IDENTITY".to_owned(), "example.com".to_owned());
     // The parent's identity and record apply, and its organization is the sender's.
     let output = sender.doctor().await;
+    assert_finding(&output, "SES identity", "ok", "example.com is verified", "");
     assert_finding(&output, "DKIM of example.com", "ok", "SES signs", "");
     assert_finding(
         &output,

@@ -99,6 +99,7 @@ pub(super) async fn check_sender(
     env: &Environment<'_>,
 ) -> Vec<Finding> {
     let identity = env.get("SES_IDENTITY");
+    let identity = identity.or_else(|| env.get("NEW_SES_IDENTITY"));
     let mut findings = vec![check_identity(ses, &settings.mail_from, identity).await];
     if let Some(name) = &settings.configuration_set {
         findings.extend(configuration_set::check(ses, name).await);

@@ -63,13 +63,15 @@ impl Dns {
         Ok(Self(builder.build()?))
     }
 
-    /// Returns the TXT records of `name`, each with its strings joined.
+    /// Returns the TXT records of `name`, each with its strings joined and without control
+    /// characters, which a terminal would interpret.
     pub(super) async fn txt(&self, name: &str) -> Result<Vec<String>, LookupError> {
         let records = self.lookup(name, RecordType::TXT).await?;
         let texts = records.into_iter().filter_map(|data| match data {
-            RData::TXT(txt) => Some(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned()),
+            RData::TXT(txt) => Some(txt.txt_data.concat()),
             _ => None,
         });
+        let texts = texts.map(|text| String::from_utf8_lossy(&text).replace(char::is_control, ""));
         Ok(texts.collect())
     }
 
