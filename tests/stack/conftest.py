@@ -19,7 +19,7 @@ os.environ.update(
 )
 
 # With `tests` among the packages, dependencies have the same features as under `cargo test`.
-PACKAGES = ["request", "confirm", "mailer", "manage", "local", "runtime-api", "tests"]
+PACKAGES = ["request", "confirm", "mailer", "manage", "local", "tests"]
 
 
 def pytest_addoption(parser):

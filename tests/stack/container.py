@@ -16,6 +16,8 @@ import sys
 INIT_SECONDS = 10
 # File descriptor of a pipe that closes when `run` ends.
 LIFELINE = "CONTAINER_LIFELINE"
+# Headers that a server sets itself.
+CONNECTION_HEADERS = {"connection", "content-length", "date", "server", "transfer-encoding"}
 VALUE_OPTIONS = {"-p", "--label", "--add-host", "--tmpfs"}
 
 
@@ -179,7 +181,7 @@ def record_calls(emulator, path):
 
 
 def forward(host, method, path, body, headers):
-    """Returns the status, the headers that an SDK reads and the body of a response."""
+    """Returns the status, the headers and the body of a response."""
     import http.client
 
     connection = http.client.HTTPConnection(host, timeout=60)
@@ -187,8 +189,8 @@ def forward(host, method, path, body, headers):
     response = connection.getresponse()
     body = response.read()
     connection.close()
-    names = ("content-type", "x-amzn-errortype", "x-amzn-requestid")
-    return response.status, {name: response.headers[name] for name in names if name in response.headers}, body
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return response.status, {name: value for name, value in headers.items() if name not in CONNECTION_HEADERS}, body
 
 
 class Instance:

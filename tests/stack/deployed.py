@@ -4,14 +4,18 @@
 
 import io
 import json
+import os
 import re
+import subprocess
 import urllib.error
 import urllib.request
 import zipfile
 from typing import NamedTuple
 
+import container
 import template
 from local_system import wait_until
+from template import ROOT
 
 FORGOT, CHANGE = "/core/user/forgot-password", "/core/user/change-forgotten-password"
 PASSWORD = "correct horse battery staple"
@@ -121,6 +125,19 @@ class Deployment:
         is_json = text and "json" in response.headers["content-type"]
         return Response(response.status, response.headers, json.loads(text) if is_json else text)
 
+    def start_proxy(self):
+        """Starts a server that forwards to the API, and returns its URL: only the API's host name leads there."""
+
+        def handle(handler):
+            headers = {name.lower(): value for name, value in handler.headers.items()} | {"host": self.host}
+            cloud = self.cloud.url.removeprefix("http://")
+            body = handler.read_body()
+            status, headers, body = container.forward(cloud, handler.command, handler.path, body, headers)
+            handler.respond(status, body, headers)
+
+        methods = {f"do_{method}": handle for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE")}
+        return f"http://127.0.0.1:{container.serve_in_background(**methods)}"
+
     @property
     def host(self):
         return self.outputs["ApiUrl"].removeprefix("https://")
@@ -155,7 +172,21 @@ class Deployment:
     def files(self, function, name):
         return sorted(self.cloud.containers.glob(f"{self.names[function]}-*/{name}"))
 
-    # Emails and users
+    # The operator's command
+
+    def manage(self, *words):
+        """Runs the operator's command on this stack; returns its exit status and its output."""
+        done = subprocess.run(
+            [ROOT / "target/debug/manage", *words, "--stack", self.name],
+            env={**os.environ, "AWS_ENDPOINT_URL": self.cloud.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        return done.returncode, done.stdout
+
+    # Emails, users and queues
 
     def emails(self, address):
         """Returns the emails to an address, oldest first."""

@@ -1,21 +1,19 @@
-"""The way from the outbox through the mailer to SES or the dead-letter queue, as template.yaml declares it,
-in fakecloud. In place of Lambda's event source mapping, the tests call the mailer's binary.
+"""The way from the outbox to the mail queue and the dead-letter queue, as template.yaml declares it, in fakecloud.
+There is no event source mapping, so the tests see the messages.
 
 fakecloud differs from AWS: its records have no time and a longer `eventID`, a pipe is ready at once, and it checks
 no role."""
 
 import json
 import time
-import urllib.request
 
 import pytest
 
-from fakecloud import MAIL_RESOURCES, Fakecloud
-from functions import Function, deliver_batch
+from fakecloud import MAIL_RESOURCES
 from local_system import wait_until
 
-SENDER, ADDRESS = "no-reply@example.com", "ada@example.com"
-PARAMETERS = {"MailFrom": SENDER}
+ADDRESS = "ada@example.com"
+PARAMETERS = {"MailFrom": "no-reply@example.com"}
 ROW = "request#192.0.2.1#1767605400"
 
 
@@ -23,10 +21,8 @@ class MailQueue:
     """The resources between the outbox and the mailer."""
 
     def __init__(self, cloud):
-        self.url = cloud.url
-        self.outputs = cloud.create_stack("recovery", MAIL_RESOURCES, PARAMETERS)
-        services = ("dynamodb", "sqs", "pipes", "sesv2")
-        self.dynamodb, self.sqs, self.pipes, self.ses = (cloud.client(name) for name in services)
+        self.outputs = cloud.create_stack("queue", MAIL_RESOURCES, PARAMETERS)
+        self.dynamodb, self.sqs, self.pipes = (cloud.client(name) for name in ("dynamodb", "sqs", "pipes"))
 
     def put(self, **attributes):
         """Puts a row into the outbox."""
@@ -72,9 +68,8 @@ def sequence_number(body):
 
 
 @pytest.fixture(scope="module")
-def mail():
-    with Fakecloud() as cloud:
-        yield MailQueue(cloud)
+def mail(cloud):
+    return MailQueue(cloud)
 
 
 @pytest.fixture(scope="module")
@@ -137,48 +132,3 @@ def test_a_redrive_returns_the_message_to_the_mail_queue(mail, unsent):
     assert message["Body"] == unsent[0]["Body"]
     assert message["Attributes"]["ApproximateReceiveCount"] == "1"
     assert mail.count("UnsentMailQueueUrl") == 0
-
-
-@pytest.fixture(scope="module")
-def mailer(mail, binaries):
-    """The mailer, running, with the stack's tables."""
-    mail.sqs.purge_queue(QueueUrl=mail.outputs["MailQueueUrl"])
-    mail.ses.create_email_identity(EmailIdentity=SENDER)
-    environment = {
-        "USERS_TABLE": mail.outputs["UsersTableName"],
-        "TOKENS_TABLE": mail.outputs["TokensTableName"],
-        "MAIL_FROM": SENDER,
-        "RESET_URL": "https://example.com/reset",
-    }
-    with Function("mailer", binaries / "lambda-emulator", binaries / "mailer", environment, mail.url) as function:
-        yield function
-
-
-def sent_emails(mail):
-    """Returns the recipients of the emails in fakecloud's SES."""
-    with urllib.request.urlopen(f"{mail.url}/_fakecloud/ses/emails", timeout=5) as response:
-        return [email["to"] for email in json.load(response)["emails"]]
-
-
-@pytest.fixture(scope="module")
-def delivered(mail, mailer):
-    """The messages of a batch, an unreadable one among them, and those that the mailer reports as failed."""
-    user = {"email": {"S": ADDRESS}, "mail_to": {"S": ADDRESS}, "user_id": {"S": "u-1"}}
-    mail.dynamodb.put_item(TableName=mail.outputs["UsersTableName"], Item=user)
-    mail.sqs.send_message(QueueUrl=mail.outputs["MailQueueUrl"], MessageBody="unreadable")
-    mail.put(id={"S": "known"})
-    mail.put(id={"S": "unknown"}, email={"S": "nobody@example.com"})
-    wait_until(lambda: mail.count("MailQueueUrl") == 3, "three messages", seconds=20)
-    return deliver_batch(mail.sqs, mail.outputs["MailQueueUrl"], mailer)
-
-
-def test_the_mailer_sends_the_email_of_a_message(mail, delivered):
-    messages, _ = delivered
-    assert len(messages) == 3
-    assert sent_emails(mail) == [[ADDRESS]]
-
-
-def test_only_the_message_that_failed_stays_in_the_mail_queue(mail, delivered):
-    _, failed = delivered
-    assert [message["Body"] for message in failed] == ["unreadable"]
-    assert mail.count("MailQueueUrl", "ApproximateNumberOfMessagesNotVisible") == 1

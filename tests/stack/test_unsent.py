@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from fakecloud import MAIL_RESOURCES, Fakecloud
+from fakecloud import MAIL_RESOURCES
 from local_system import wait_until
 
 STACK = "unsent"
@@ -94,13 +94,12 @@ def record(address):
 
 
 @pytest.fixture(scope="module")
-def stack(binaries):
-    with Fakecloud() as cloud:
-        stack = Stack(cloud, binaries / "manage")
-        for address in WAITING:
-            stack.add_user(address, state={"S": STATE}, state_at={"N": "1790000000000"}, reason={"S": REASON})
-        stack.add_user(SILENT)
-        yield stack
+def stack(cloud, binaries):
+    stack = Stack(cloud, binaries / "manage")
+    for address in WAITING:
+        stack.add_user(address, state={"S": STATE}, state_at={"N": "1790000000000"}, reason={"S": REASON})
+    stack.add_user(SILENT)
+    return stack
 
 
 @pytest.fixture
