@@ -3,7 +3,7 @@
 
 fakecloud calls it as it would call `docker`. A container is a folder in $CONTAINERS with the function's code and a
 process that starts the code's `bootstrap` behind Lambda's runtime API. Everything listens on 127.0.0.1 only. The folder
-keeps the function's log in `log` and its calls to AWS in `calls`, one JSON object per line.
+keeps the function's log in `log`, its calls to AWS in `calls`, one JSON object per line, and its variables.
 
 `container.py run COMMAND…` runs the emulator until its own standard input ends, so everything stops with the tests,
 even if they are killed."""
@@ -111,6 +111,7 @@ def serve(arguments):
     die_with_run()
     path = folder(container)
     environment = function_environment(path)
+    (path / "environment.json").write_text(json.dumps(environment))
     timeout_seconds = int(environment["AWS_LAMBDA_FUNCTION_TIMEOUT"])
     one_at_a_time = threading.Lock()
     instance = Instance(path / "task", environment, timeout_seconds)

@@ -77,6 +77,11 @@ class Deployment:
     def update(self, parameters, source=None):
         self.deploy(self.formation.update_stack, parameters, source)
 
+    def delete(self):
+        self.formation.delete_stack(StackName=self.name)
+        stack_id = self.description["StackId"]
+        self.formation.get_waiter("stack_delete_complete").wait(StackName=stack_id, WaiterConfig={"Delay": 1})
+
     def deploy(self, action, parameters, source=None):
         """Creates or updates the stack from the template, or from an older one, and waits for the end."""
         action(
@@ -85,7 +90,7 @@ class Deployment:
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
-        described = wait_until(self.description_at_rest, f"the end of {action.__name__}")
+        self.description = described = wait_until(self.description_at_rest, f"the end of {action.__name__}")
         self.status = described["StackStatus"]
         assert self.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"), described.get("StackStatusReason")
         self.outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
@@ -159,6 +164,11 @@ class Deployment:
         """Returns the variables of a function."""
         configuration = self.lambda_.get_function_configuration(FunctionName=self.names[function])
         return configuration["Environment"]["Variables"]
+
+    def current_variables(self, function):
+        """Returns the variables of the container that started last."""
+        newest = max(self.files(function, "environment.json"), key=lambda path: path.stat().st_mtime)
+        return json.loads(newest.read_text())
 
     def log(self, function):
         """Returns what all containers of a function have written, or "" if none has started."""
