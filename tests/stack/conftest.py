@@ -60,7 +60,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if deployed.REPLACED:
-        terminalreporter.section("replaced for fakecloud")
-        for replacement in deployed.REPLACED.values():
-            terminalreporter.line(replacement)
+    if deployed.NOTES:
+        terminalreporter.section("how the stack was deployed")
+        for note in deployed.NOTES.values():
+            terminalreporter.line(note)

@@ -1,6 +1,6 @@
 """The whole stack of template.yaml, deployed in fakecloud with the functions' binaries.
 
-`REPLACED` lists what differs from the deployment of `sam deploy`; the test run prints it."""
+`NOTES` lists what differs from `sam deploy`; the test run prints it."""
 
 import io
 import json
@@ -26,7 +26,7 @@ WORKED = (200, {"worked": True})
 INTEGRATION_URI = re.compile(
     r"arn:\$\{AWS::Partition\}:apigateway:\$\{AWS::Region\}:lambda:path/2015-03-31/functions/(\$\{\w+\.Arn\})/invocations"
 )
-REPLACED = {}
+NOTES = {}
 
 
 class Response(NamedTuple):
@@ -38,8 +38,8 @@ class Response(NamedTuple):
 def for_fakecloud(stack):
     """Returns the CloudFormation template with the values that the emulator needs."""
     text, count = INTEGRATION_URI.subn(r"\1", json.dumps(stack))
-    REPLACED["transform"] = "aws-sam-translator ran before the deployment, not in CloudFormation"
-    REPLACED["integrations"] = f"URI of the integration: the function's ARN, on {count} routes"
+    NOTES["transform"] = "aws-sam-translator ran before the deployment, not in CloudFormation"
+    NOTES["integrations"] = f"URI of the integration: the function's ARN, on {count} routes"
     return text
 
 
@@ -62,7 +62,7 @@ def upload_code(cloud, binaries):
         with zipfile.ZipFile(archive, "w") as code:
             code.writestr(script, f"#!/bin/sh\nexec '{binary.resolve()}'\n")
         s3.put_object(Bucket=template.CODE_BUCKET, Key=f"{function}.zip", Body=archive.getvalue())
-        REPLACED[function] = f"code of {function}: a script that starts {binary}"
+        NOTES[function] = f"code of {function}: a script that starts {binary}"
 
 
 class Deployment:
@@ -105,7 +105,7 @@ class Deployment:
         for route in gateway.get_routes(ApiId=self.names["Api"])["Items"]:
             if route["RouteKey"] == "ANY $default":
                 gateway.update_route(ApiId=self.names["Api"], RouteId=route["RouteId"], RouteKey="$default")
-                REPLACED["default route"] = "key of the route $default: set after each deployment"
+                NOTES["default route"] = "key of the route $default: set after each deployment"
 
     def description_at_rest(self):
         [described] = self.formation.describe_stacks(StackName=self.name)["Stacks"]

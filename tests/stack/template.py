@@ -4,6 +4,7 @@ import copy
 import functools
 import pathlib
 import re
+import subprocess
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
@@ -33,6 +34,18 @@ def transformed(parameters, template=None):
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Properties"]["CodeUri"] = f"s3://{CODE_BUCKET}/{name}.zip"
     return transform(template, dict(parameters), NoManagedPolicies())
+
+
+def previous(parameters):
+    """Returns the latest template in the history that makes another stack, and its commit; None if there is none.
+
+    A shallow clone may have none."""
+    git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+    for commit in git(["git", "log", "--format=%H", "--", "template.yaml"]).stdout.split():
+        older = yaml_parse(git(["git", "show", f"{commit}:template.yaml"]).stdout)
+        if transformed(parameters, older) != transformed(parameters):
+            return older, commit
+    return None
 
 
 class NoManagedPolicies:
