@@ -337,7 +337,7 @@ async fn the_status_in_ses_counts_too() {
             json!("TEMPORARY_FAILURE"),
             "DKIM",
             "advice",
-            "could not read",
+            "failed to read",
         ),
         (
             "/DkimAttributes/Status",

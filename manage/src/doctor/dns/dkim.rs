@@ -13,7 +13,7 @@ use crate::finding::Finding;
 
 /// Zone of the public keys if SES does not name one.
 const SIGNING_ZONE: &str = "dkim.amazonses.com";
-/// CNAME records to follow from one name, at most.
+/// Maximum number of CNAME records to follow from one name.
 const MAX_ALIASES: usize = 8;
 
 /// A record that is missing or wrong.
@@ -55,7 +55,7 @@ fn check_status(subject: String, domain: &str, dkim: &DkimAttributes) -> Finding
         Some(Status::Success) => Finding::ok(subject, "has its records, and SES signs with them"),
         Some(Status::TemporaryFailure) => Finding::advice(
             subject,
-            "has its records, but SES could not read them lately",
+            "has its records, but SES recently failed to read them",
             "check again in an hour; SES stops signing if it cannot read them for days",
         ),
         Some(Status::Failed) => Finding::problem(

@@ -2,7 +2,7 @@
 
 use super::resolver::{Dns, LookupError};
 
-/// Names that a tree walk looks at, at most (RFC 9989 §4.10).
+/// Maximum number of names in a tree walk (RFC 9989 §4.10).
 const MAX_NAMES: usize = 8;
 
 /// What a domain asks receivers to do with email that fails DMARC.

@@ -101,7 +101,7 @@ impl Dns {
             kind,
             reason,
         };
-        // The dot at the end keeps the system's search domains away.
+        // The trailing dot excludes the system's search domains.
         let absolute = Name::from_ascii(format!("{name}."));
         let absolute = absolute.map_err(|error| failed(error.to_string()))?;
         let lookup = self.0.lookup(absolute, kind);

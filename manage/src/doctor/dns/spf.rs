@@ -6,7 +6,7 @@ use super::resolver::{Dns, LookupError};
 const SES_MECHANISM: &str = "include:amazonses.com";
 /// The record of a domain that only SES sends for.
 pub(super) const SES_RECORD: &str = "v=spf1 include:amazonses.com ~all";
-/// Terms that cost a lookup, at most (RFC 7208 §4.6.4). Those of included records count too.
+/// Maximum number of terms that cost a lookup (RFC 7208 §4.6.4). Those of included records count too.
 const MAX_LOOKUPS: usize = 10;
 
 /// The verdict on the SPF records of a domain.
