@@ -6,10 +6,11 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::header,
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE};
 use chrono::{DateTime, Utc};
 use http_body_util::BodyExt;
 use lambda_http::{
@@ -17,7 +18,7 @@ use lambda_http::{
     aws_lambda_events::{apigw::ApiGatewayV2httpRequestContext, query_map::QueryMap},
     request::RequestContext,
 };
-use rand::rngs::SysRng;
+use rand::{TryRng, rngs::SysRng};
 use web::{MAX_BODY_BYTES, Problem};
 
 /// API Gateway's limit. Bytes over the functions' own limit are read and dropped: a client whose
@@ -70,8 +71,10 @@ async fn forgot_password(
     route: Option<MatchedPath>,
     request: Request,
 ) -> Response {
-    let request = lambda_request(request, peer, route.as_ref()).await;
-    http_response(functions.request.handle(request, (functions.now)()).await)
+    let id = request_id();
+    let request = lambda_request(request, peer, route.as_ref(), &id).await;
+    let response = functions.request.handle(request, (functions.now)()).await;
+    http_response(response, &id)
 }
 
 async fn change_forgotten_password(
@@ -80,13 +83,20 @@ async fn change_forgotten_password(
     route: Option<MatchedPath>,
     request: Request,
 ) -> Response {
-    let request = lambda_request(request, peer, route.as_ref()).await;
-    http_response(
-        functions
-            .confirm
-            .handle(request, (functions.now)(), &mut SysRng)
-            .await,
-    )
+    let id = request_id();
+    let request = lambda_request(request, peer, route.as_ref(), &id).await;
+    let now = (functions.now)();
+    let response = functions.confirm.handle(request, now, &mut SysRng).await;
+    http_response(response, &id)
+}
+
+/// Returns a random ID of the form that API Gateway gives a request.
+fn request_id() -> String {
+    let mut bytes = [0; 11];
+    SysRng
+        .try_fill_bytes(&mut bytes)
+        .expect("the operating system has random bytes");
+    URL_SAFE.encode(bytes)
 }
 
 async fn openapi() -> Response {
@@ -95,19 +105,21 @@ async fn openapi() -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    let problem = Problem::MethodNotAllowed("GET, HEAD");
-    http_response(web::secured(problem.into_response()))
+    let problem = Problem::MethodNotAllowed("GET, HEAD").into_response(None);
+    http_response(web::secured(problem), &request_id())
 }
 
 async fn lambda_request(
     request: Request,
     peer: SocketAddr,
     route: Option<&MatchedPath>,
+    id: &str,
 ) -> lambda_http::Request {
     let (parts, body) = request.into_parts();
     let route_key = route.map(|path| format!("ANY {}", path.as_str()));
     let mut context = ApiGatewayV2httpRequestContext::default();
     context.route_key = Some(route_key.unwrap_or_else(|| "$default".to_owned()));
+    context.request_id = Some(id.to_owned());
     context.http.method = parts.method.clone();
     context.http.source_ip = Some(peer.ip().to_string());
     let path = parts.uri.path().to_owned();
@@ -139,7 +151,9 @@ async fn read_body(mut body: Body) -> Vec<u8> {
     kept
 }
 
-fn http_response(response: lambda_http::Response<LambdaBody>) -> Response {
+fn http_response(mut response: lambda_http::Response<LambdaBody>, id: &str) -> Response {
+    let id = HeaderValue::from_str(id).expect("base64");
+    response.headers_mut().insert("apigw-requestid", id);
     response.map(|body| match body {
         LambdaBody::Text(text) => Body::from(text),
         LambdaBody::Binary(bytes) => Body::from(bytes),

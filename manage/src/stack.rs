@@ -32,7 +32,7 @@ const OPTIONAL_OUTPUTS: [(&str, &str); 5] = [
 ];
 
 /// Stands in for the value of a `NoEcho` parameter, which CloudFormation has checked and hides. It is
-/// a valid `ORIGIN_SECRET`, the only such setting.
+/// a valid `ORIGIN_SECRET` and `LOG_CLIENT_KEY`, the only such settings.
 const HIDDEN_VALUE: &str = "hidden-by-CloudFormation-because-of-NoEcho";
 
 /// Returns the settings of the stack `name`.
@@ -127,7 +127,7 @@ fn output(stack: &Stack, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use rules::environment::Environment;
-    use web::Edge;
+    use web::{Edge, LogClient};
 
     use super::*;
 
@@ -140,10 +140,13 @@ mod tests {
         let stack = Stack::builder()
             .parameters(parameter("OriginSecret", "****"))
             .parameters(parameter("ClientAddressHeader", "True-Client-IP"))
+            .parameters(parameter("LogClient", "digest"))
+            .parameters(parameter("LogClientKey", "****"))
             .build();
         let settings = parameters(&stack);
         let lookup = |name: &str| settings.get(name).cloned();
-        Edge::read_with_client_address(&Environment::new(&lookup)).expect("valid settings");
+        Edge::read(&Environment::new(&lookup)).expect("valid settings");
+        LogClient::read(&Environment::new(&lookup)).expect("valid settings");
         assert_eq!(settings["CLIENT_ADDRESS_HEADER"], "True-Client-IP");
     }
 

@@ -162,17 +162,17 @@ async fn a_malformed_token_is_refused_before_any_read() {
 #[tokio::test]
 async fn every_invalid_token_gets_the_same_response() {
     let app = start().await;
-    let malformed = app.confirm("x", GOOD_PASSWORD).await.without_date();
+    let malformed = app.confirm("x", GOOD_PASSWORD).await.without_date_and_id();
     let unknown = app
         .confirm(UNKNOWN_TOKEN, GOOD_PASSWORD)
         .await
-        .without_date();
+        .without_date_and_id();
     assert_eq!(malformed, unknown);
     // A response to an unknown token does not reveal whether the password is weak.
     assert_eq!(
         app.confirm(UNKNOWN_TOKEN, WEAK_PASSWORD)
             .await
-            .without_date(),
+            .without_date_and_id(),
         unknown
     );
 }

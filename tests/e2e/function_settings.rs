@@ -25,6 +25,8 @@ async fn a_missing_or_invalid_setting_stops_the_start_and_is_named() {
             "is \"X-Real-IP\"",
         ),
         ("request", "AWS_LAMBDA_LOG_LEVEL", "loud", "is \"loud\""),
+        ("request", "LOG_CLIENT", "address", "is \"address\""),
+        ("request", "LOG_CLIENT_KEY", "too short", "is invalid"),
         (
             "request",
             "SSL_CERT_FILE",

@@ -34,6 +34,7 @@ mod openapi;
 mod outcomes;
 mod recipes;
 mod request_attacks;
+mod request_log;
 mod security_page;
 mod smoke;
 mod token_attacks;

@@ -93,7 +93,10 @@ fn answered_problems(resource: usize) -> BTreeSet<(String, String)> {
         .filter(|problem| is_answered(problem)[resource])
         .map(|problem| {
             let code = problem.code().to_owned();
-            (problem.into_response().status().as_str().to_owned(), code)
+            (
+                problem.into_response(None).status().as_str().to_owned(),
+                code,
+            )
         })
         .collect()
 }

@@ -61,10 +61,11 @@ impl HttpResponse {
             .map(|value| value.to_str().expect("a header in ASCII"))
     }
 
-    /// Removes the `Date` header, so that two responses can be compared.
+    /// Removes the headers that differ between any two responses: `Date` and the gateway's ID.
     #[must_use]
-    pub fn without_date(mut self) -> Self {
+    pub fn without_date_and_id(mut self) -> Self {
         self.headers.remove(header::DATE);
+        self.headers.remove("apigw-requestid");
         self
     }
 

@@ -7,10 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use aws::log::events_up_to;
+use aws::log::json_lines;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use tracing::Level;
-use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -23,13 +23,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn capture() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
-        let lines = tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(|| Lines)
-            .with_filter(events_up_to(Level::TRACE));
+        let lines = json_lines(Level::TRACE, || Lines);
         tracing_subscriber::registry().with(lines).init();
     });
 }

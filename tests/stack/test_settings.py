@@ -189,6 +189,7 @@ OTHER_TEXTS = {
     "DomainName": "recovery.example.com",
     "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/6f0e6a4e-0001",
     "HostedZoneId": "Z0123456789ABC",
+    "LogClientKey": "0" * 64,
     "LogKmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/6f0e6a4e-0000",
     "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:ops",
     "AlarmEmail": "ops@example.com",

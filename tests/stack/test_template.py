@@ -40,6 +40,7 @@ VALID = {
     "concurrency limits": {"RequestConcurrency": "50", "ConfirmConcurrency": "20", "MailerConcurrency": "5"},
     "alarms by email": {"AlarmEmail": "ops@example.com", "LogRetentionDays": "365"},
     "alarms to a topic": {"AlarmTopicArn": TOPIC},
+    "clients as digests": {"LogClient": "digest", "LogClientKey": "0" * 32},
 }
 
 # Values that must be refused before anything is created.
@@ -85,6 +86,8 @@ INVALID = {
     "UsersPasswordAttribute": ["", "pass word"],
     "UsersActiveAttribute": ["", "is active"],
     "LogLevel": ["WARN"],
+    "LogClient": ["address", ""],
+    "LogClientKey": ["short", "with a space" * 4, "0" * 129],
     "LogRetentionDays": ["2"],
     "LogKmsKeyArn": ["alias/logs"],
     "AlarmTopicArn": ["ops"],
@@ -105,6 +108,7 @@ INVALID_TOGETHER = [
     ("IndexOfAnExistingTable", {"UsersEmailAttribute": "mail"}),
     ("IndexOfAnExistingTable", {"UsersTableKmsKeyArn": KEY}),
     ("SubdomainOfNewIdentity", {"MailFromSubdomain": "bounce"}),
+    ("KeyOfClientDigests", {"LogClient": "digest"}),
     ("EmailOfOwnTopic", {"AlarmEmail": "ops@example.com", "AlarmTopicArn": TOPIC}),
 ]
 

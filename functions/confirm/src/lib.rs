@@ -58,6 +58,7 @@ impl App {
             pwned_passwords_url,
             cors,
             edge,
+            log_client,
             brand,
         } = settings;
         Ok(Self {
@@ -70,6 +71,7 @@ impl App {
             site: Site {
                 cors,
                 edge,
+                log_client,
                 theme: Theme::new(brand),
             },
         })
@@ -83,27 +85,25 @@ impl App {
         now: DateTime<Utc>,
         rng: &mut R,
     ) -> Response<Body> {
-        web::serve(RESOURCE, &self.site, request, async |request| {
+        web::serve(RESOURCE, &self.site, request, async |request, _| {
             if request.method() != Method::POST {
-                return self.pages(&request).choose(&self.form("", ""), None);
+                return Ok(self.pages(&request).choose(&self.form("", ""), None));
             }
             let pages = web::wants_page(request.headers()).then(|| self.pages(&request));
             let locale = web::language(&request).tag;
             let names = [TOKEN, NEW_PASSWORD, EMAIL, CHECK_ONLY];
             let fields = web::read_fields(request, names).await;
             let Some(pages) = pages else {
-                return match self.confirm(fields, locale, now, rng).await {
-                    Ok(()) => web::worked(),
-                    Err(problem) => problem.into_response(),
-                };
+                self.confirm(fields, locale, now, rng).await?;
+                return Ok(web::worked());
             };
             // The form is shown again with everything the user typed except the password.
             let (token, email) = (fields.typed(TOKEN), fields.typed(EMAIL));
-            match self.confirm(fields, locale, now, rng).await {
+            Ok(match self.confirm(fields, locale, now, rng).await {
                 Ok(()) => pages.done(),
                 Err(problem @ Problem::InvalidToken) => pages.dead(&email, &problem),
                 Err(problem) => pages.choose(&self.form(&token, &email), Some(&problem)),
-            }
+            })
         })
         .await
     }

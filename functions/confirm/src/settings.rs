@@ -7,7 +7,7 @@ use rules::{
     environment::{Environment, SettingError, secure_url},
 };
 use url::Url;
-use web::{CorsOrigins, Edge};
+use web::{CorsOrigins, Edge, LogClient};
 
 /// Settings of `confirm`.
 #[derive(Debug, Clone)]
@@ -22,8 +22,10 @@ pub struct ConfirmSettings {
     pub pwned_passwords_url: Option<Url>,
     /// `CORS_ORIGINS`
     pub cors: CorsOrigins,
-    /// `ORIGIN_SECRET`
+    /// `ORIGIN_SECRET`, `CLIENT_ADDRESS_HEADER`
     pub edge: Edge,
+    /// `LOG_CLIENT`, `LOG_CLIENT_KEY`
+    pub log_client: LogClient,
     /// Branding of the pages.
     pub brand: Brand,
 }
@@ -39,6 +41,7 @@ impl ConfirmSettings {
             pwned_passwords_url: env.optional("PWNED_PASSWORDS_URL", expected, secure_url)?,
             cors: CorsOrigins::read(env)?,
             edge: Edge::read(env)?,
+            log_client: LogClient::read(env)?,
             brand: Brand::read(env)?,
         })
     }

@@ -40,6 +40,7 @@ impl App {
             site: Site {
                 cors: settings.cors,
                 edge: settings.edge,
+                log_client: settings.log_client,
                 theme: Theme::new(settings.brand),
             },
         }
@@ -47,20 +48,19 @@ impl App {
 
     /// Responds to one HTTP request: with the page, or with the result of the form or API call.
     pub async fn handle(&self, request: Request, now: DateTime<Utc>) -> Response<Body> {
-        web::serve(RESOURCE, &self.site, request, async |request| {
+        web::serve(RESOURCE, &self.site, request, async |request, client| {
             if request.method() != Method::POST {
-                return self.pages(&request).ask("", None);
+                return Ok(self.pages(&request).ask("", None));
             }
             let pages = web::wants_page(request.headers()).then(|| self.pages(&request));
-            let client = self.site.edge.client_network(&request);
             let locale = web::language(&request).tag;
             let fields = web::read_fields(request, ["email"]).await;
             let typed = fields.typed("email");
             match (self.record(client, locale, fields, now).await, pages) {
-                (Ok(()), None) => web::worked(),
-                (Ok(()), Some(pages)) => pages.sent(),
-                (Err(problem), None) => problem.into_response(),
-                (Err(problem), Some(pages)) => pages.ask(&typed, Some(&problem)),
+                (Ok(()), None) => Ok(web::worked()),
+                (Ok(()), Some(pages)) => Ok(pages.sent()),
+                (Err(problem), None) => Err(problem),
+                (Err(problem), Some(pages)) => Ok(pages.ask(&typed, Some(&problem))),
             }
         })
         .await

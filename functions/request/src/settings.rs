@@ -5,7 +5,7 @@ use rules::{
     brand::Brand,
     environment::{Environment, SettingError},
 };
-use web::{CorsOrigins, Edge};
+use web::{CorsOrigins, Edge, LogClient};
 
 /// Settings of `request`.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct RequestSettings {
     pub cors: CorsOrigins,
     /// `ORIGIN_SECRET`, `CLIENT_ADDRESS_HEADER`
     pub edge: Edge,
+    /// `LOG_CLIENT`, `LOG_CLIENT_KEY`
+    pub log_client: LogClient,
     /// Branding of the pages.
     pub brand: Brand,
 }
@@ -32,7 +34,8 @@ impl RequestSettings {
                 window_seconds: env.number("CLIENT_WINDOW_SECONDS", 600, 1..=86_400)?,
             },
             cors: CorsOrigins::read(env)?,
-            edge: Edge::read_with_client_address(env)?,
+            edge: Edge::read(env)?,
+            log_client: LogClient::read(env)?,
             brand: Brand::read(env)?,
         })
     }

@@ -2,12 +2,21 @@
 //!
 //! Events of other crates are logged only at WARN and above, whatever the level: the runtime and
 //! the SDK log whole payloads at lower levels, and a payload may contain a password.
+//!
+//! A line also has the fields of the spans around its event, as members of the same object.
 
-use tracing::{Level, Metadata};
+use std::fmt;
+
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::{
     Layer,
     filter::{FilterFn, filter_fn},
+    fmt::{
+        FmtContext, FormatEvent, FormattedFields, MakeWriter,
+        format::{self, Format, Json, JsonFields, Writer},
+    },
     layer::SubscriberExt,
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
@@ -38,12 +47,7 @@ pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingErro
         "TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
         parse_level,
     )?;
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_filter(events_up_to(level));
+    let lines = json_lines(level, std::io::stdout);
     // Lambda's name for the function distinguishes two stacks in one account.
     let function = env
         .get("AWS_LAMBDA_FUNCTION_NAME")
@@ -55,6 +59,56 @@ pub fn init(name: &'static str, env: &Environment<'_>) -> Result<(), SettingErro
         .init();
     log_panics();
     Ok(())
+}
+
+/// Builds the layer that writes events up to `level` to `writer`, one JSON object per line.
+pub fn json_lines<S, W>(level: Level, writer: W) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let event = format::json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false);
+    tracing_subscriber::fmt::layer()
+        .fmt_fields(JsonFields::new())
+        .event_format(WithSpanFields(event))
+        .with_writer(writer)
+        .with_filter(events_up_to(level))
+}
+
+/// Adds the fields of an event's spans to its JSON object.
+///
+/// `tracing_subscriber` can only nest them, and parses them again for each event. At the top level,
+/// a field has the same name in these lines and in the API's access log.
+struct WithSpanFields(Format<Json>);
+
+impl<S> FormatEvent<S, JsonFields> for WithSpanFields
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        let object = line.strip_suffix("}\n").ok_or(fmt::Error)?;
+        writer.write_str(object)?;
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<JsonFields>>();
+            let members = fields.map_or("", |fields| fields.trim_matches(['{', '}']));
+            if !members.is_empty() {
+                write!(writer, ",{members}")?;
+            }
+        }
+        writeln!(writer, "}}")
+    }
 }
 
 /// Parses one of Lambda's level names. Tracing has no FATAL, so that becomes ERROR.

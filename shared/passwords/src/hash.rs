@@ -7,6 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use rand::TryCryptoRng;
 use rules::environment::{Environment, SettingError};
 use tokio::sync::oneshot;
+use tracing::Span;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::password::Password;
@@ -148,7 +149,10 @@ impl PasswordHasher {
             .map_err(|error| HashError::Random(error.to_string()))?;
         let hasher = self.clone();
         let (sender, receiver) = oneshot::channel();
+        // A panic is logged on the thread that panics.
+        let span = Span::current();
         tokio::task::spawn_blocking(move || {
+            let _entered = span.enter();
             let mut memory = hasher.memory.lock().unwrap_or_else(PoisonError::into_inner);
             let hash = hasher.hash_in(&mut memory, &password, &salt);
             drop(password);

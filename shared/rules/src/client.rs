@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 /// A client of the limiter: an IPv4 address, or the /64 network of an IPv6 address, within which
@@ -19,6 +19,24 @@ impl From<Option<IpAddr>> for ClientNetwork {
     }
 }
 
+impl ClientNetwork {
+    /// Returns the /24 of an IPv4 address or the /48 of an IPv6 address.
+    #[must_use]
+    pub fn wider_network(self) -> String {
+        match self.0 {
+            None => "unknown".to_owned(),
+            Some(IpAddr::V4(address)) => {
+                let network = address.to_bits() >> 8 << 8;
+                format!("{}/24", Ipv4Addr::from_bits(network))
+            }
+            Some(IpAddr::V6(address)) => {
+                let network = address.to_bits() >> 80 << 80;
+                format!("{}/48", Ipv6Addr::from_bits(network))
+            }
+        }
+    }
+}
+
 /// Formats the part of the limiter's key that identifies the client.
 impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,8 +44,8 @@ impl fmt::Display for ClientNetwork {
             None => f.write_str("unknown"),
             Some(IpAddr::V4(address)) => address.fmt(f),
             Some(IpAddr::V6(address)) => {
-                let network = u128::from(address) >> 64 << 64;
-                write!(f, "{}/64", Ipv6Addr::from(network))
+                let network = address.to_bits() >> 64 << 64;
+                write!(f, "{}/64", Ipv6Addr::from_bits(network))
             }
         }
     }

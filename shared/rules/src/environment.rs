@@ -41,6 +41,18 @@ impl fmt::Display for SettingError {
 
 impl std::error::Error for SettingError {}
 
+impl SettingError {
+    /// Creates the error for a setting that is required and not set.
+    #[must_use]
+    pub fn missing(name: &'static str, expected: &str) -> Self {
+        Self {
+            name,
+            found: Found::Nothing,
+            expected: expected.to_owned(),
+        }
+    }
+}
+
 /// Source of settings: the process environment, or a table in a test.
 pub struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
 
@@ -97,11 +109,7 @@ impl<'a> Environment<'a> {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<T, SettingError> {
         self.optional(name, expected, parse)?
-            .ok_or_else(|| SettingError {
-                name,
-                found: Found::Nothing,
-                expected: expected.to_owned(),
-            })
+            .ok_or_else(|| SettingError::missing(name, expected))
     }
 
     /// Parses the value of `name`, or `default` if it is unset. The default is validated too.
@@ -199,6 +207,19 @@ mod tests {
             error.to_string(),
             "TOKEN_TTL_HOURS is \"25\"; it must be a whole number from 1 to 24"
         );
+    }
+
+    #[test]
+    fn an_invalid_secret_is_named_without_its_value() {
+        let lookup = environment(Some("hunter2"));
+        let error = Environment::new(&lookup)
+            .secret("LOG_CLIENT_KEY", "at least 32 characters", |_| None::<()>)
+            .expect_err("too short");
+        assert_eq!(
+            error.to_string(),
+            "LOG_CLIENT_KEY is invalid; it must be at least 32 characters"
+        );
+        assert!(!format!("{error:?}").contains("hunter2"));
     }
 
     #[test]

@@ -88,3 +88,4 @@ error-limited = Aus Ihrem Netzwerk kamen zu viele Anfragen. Versuchen Sie es in 
 } noch einmal.
 error-unavailable = Bei uns ist etwas schiefgegangen. Senden Sie das Formular in einer Minute noch einmal.
 error-unavailable-choose = Bei uns ist etwas schiefgegangen. Versuchen Sie, sich mit dem neuen Passwort anzumelden. Wenn das nicht klappt, senden Sie das Formular in einer Minute noch einmal.
+error-reference = Referenz:

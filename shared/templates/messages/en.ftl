@@ -91,3 +91,4 @@ error-limited = Too many requests came from your network. Try again in { $minute
 }.
 error-unavailable = Something went wrong on our side. Send the form again in a minute.
 error-unavailable-choose = Something went wrong on our side. Try to sign in with the new password; if that does not work, send the form again in a minute.
+error-reference = Reference:

@@ -87,3 +87,4 @@ error-limited = Llegaron demasiadas solicitudes desde tu red. Inténtalo de nuev
 }.
 error-unavailable = Algo ha fallado por nuestra parte. Vuelve a enviar el formulario en un minuto.
 error-unavailable-choose = Algo ha fallado por nuestra parte. Prueba a iniciar sesión con la contraseña nueva; si no funciona, vuelve a enviar el formulario en un minuto.
+error-reference = Referencia:

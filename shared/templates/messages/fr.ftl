@@ -92,3 +92,4 @@ error-limited = Trop de demandes sont venues de votre réseau. Réessayez dans {
 }.
 error-unavailable = Un problème est survenu de notre côté. Envoyez à nouveau le formulaire dans une minute.
 error-unavailable-choose = Un problème est survenu de notre côté. Essayez de vous connecter avec le nouveau mot de passe. Si cela ne fonctionne pas, envoyez à nouveau le formulaire dans une minute.
+error-reference = Référence :

@@ -87,3 +87,4 @@ error-limited = Muitas solicitações vieram da sua rede. Tente de novo em { $mi
 }.
 error-unavailable = Algo deu errado do nosso lado. Envie o formulário de novo em um minuto.
 error-unavailable-choose = Algo deu errado do nosso lado. Tente entrar com a nova senha; se não funcionar, envie o formulário de novo em um minuto.
+error-reference = Referência:

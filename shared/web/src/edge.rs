@@ -27,31 +27,23 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Reads `ORIGIN_SECRET`.
+    /// Reads `ORIGIN_SECRET`, and `CLIENT_ADDRESS_HEADER`, which requires it: without the secret, the
+    /// caller could have written the header.
     pub fn read(env: &Environment<'_>) -> Result<Self, SettingError> {
         let expected = "one secret, or two separated by a comma, each of 32 to 128 letters, \
              digits, hyphens and underscores";
         let secrets = env.secret("ORIGIN_SECRET", expected, parse_secrets)?;
-        Ok(Self {
-            secrets: secrets.unwrap_or_default(),
-            client_address_header: None,
-        })
-    }
-
-    /// Reads `ORIGIN_SECRET` and `CLIENT_ADDRESS_HEADER`, which requires it: without the secret, the
-    /// caller could have written the header.
-    pub fn read_with_client_address(env: &Environment<'_>) -> Result<Self, SettingError> {
-        let edge = Self::read(env)?;
-        let expected = if edge.secrets.is_empty() {
+        let secrets = secrets.unwrap_or_default();
+        let expected = if secrets.is_empty() {
             "empty unless ORIGIN_SECRET is set"
         } else {
             "the name of a header"
         };
-        let parse = |name: &str| name.parse().ok().filter(|_| !edge.secrets.is_empty());
+        let parse = |name: &str| name.parse().ok().filter(|_| !secrets.is_empty());
         let client_address_header = env.optional("CLIENT_ADDRESS_HEADER", expected, parse)?;
         Ok(Self {
+            secrets,
             client_address_header,
-            ..edge
         })
     }
 
@@ -62,8 +54,7 @@ impl Edge {
 
     /// Returns the client of `request`: as the edge saw it if the request comes from the edge, else
     /// as the gateway saw it.
-    #[must_use]
-    pub fn client_network(&self, request: &Request<Body>) -> ClientNetwork {
+    pub(crate) fn client_network(&self, request: &Request<Body>) -> ClientNetwork {
         let headers = request.headers();
         match &self.client_address_header {
             Some(name) if self.is_proven_by(headers) => only_value(headers, name)
@@ -137,7 +128,7 @@ mod tests {
             "CLIENT_ADDRESS_HEADER" => Some(header.to_owned()),
             _ => None,
         };
-        let edge = Edge::read_with_client_address(&Environment::new(&lookup));
+        let edge = Edge::read(&Environment::new(&lookup));
         edge.map_err(|error| error.to_string())
     }
 

@@ -12,6 +12,7 @@ use rules::weakness::Weakness;
 use crate::{
     negotiation::language,
     problem::{Problem, rate_limited},
+    request_log::request_id,
     response::respond,
     theme::{SCRIPT, Theme},
 };
@@ -41,6 +42,8 @@ pub struct Pages<'a> {
     resource: Resource,
     has_slash: bool,
     messages: Messages,
+    /// The request's ID.
+    reference: Option<String>,
 }
 
 /// Contents of the form for a new password.
@@ -62,6 +65,7 @@ impl<'a> Pages<'a> {
             resource,
             has_slash: request.raw_http_path().ends_with('/'),
             messages: Messages::of(language(request)),
+            reference: request_id(request).map(str::to_owned),
         }
     }
 
@@ -169,8 +173,16 @@ impl<'a> Pages<'a> {
         response
     }
 
-    /// Returns the sentence above the form for a problem that no field causes.
-    fn form_error(&self, problem: &Problem) -> String {
+    /// Returns the error above the form for a problem that no field causes.
+    fn form_error(&self, problem: &Problem) -> FormError<'_> {
+        let reference = self.reference.as_deref();
+        FormError {
+            text: self.form_error_text(problem),
+            reference: reference.filter(|_| problem.is_unavailable()),
+        }
+    }
+
+    fn form_error_text(&self, problem: &Problem) -> String {
         match problem {
             Problem::RateLimited {
                 retry_after_seconds,
@@ -244,6 +256,12 @@ fn invalid_field(problem: &Problem) -> Option<&'static str> {
     }
 }
 
+struct FormError<'a> {
+    text: String,
+    /// What to tell the operator, if the service is at fault.
+    reference: Option<&'a str>,
+}
+
 struct SupportLink<'a> {
     url: &'a str,
     text: &'a str,
@@ -262,7 +280,7 @@ struct Ask<'a> {
     has_error: bool,
     email: &'a str,
     email_error: Option<String>,
-    form_error: Option<String>,
+    form_error: Option<FormError<'a>>,
 }
 
 #[derive(Template)]
@@ -280,7 +298,7 @@ struct Choose<'a> {
     token: &'a str,
     email: &'a str,
     min_length: usize,
-    form_error: Option<String>,
+    form_error: Option<FormError<'a>>,
     code_error: Option<String>,
     password_errors: Vec<String>,
     /// The codes of all reasons and their sentences, for the script.

@@ -140,9 +140,15 @@ impl Problem {
         }
     }
 
-    /// Builds the JSON response, and logs the details that it omits.
+    /// Returns whether the service, not the client, is at fault.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.status() == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// Builds the JSON response, and logs the details that it omits. `reference` is the request's
+    /// ID, which a person can report if the service is unavailable.
     #[must_use]
-    pub fn into_response(self) -> Response<Body> {
+    pub fn into_response(self, reference: Option<&str>) -> Response<Body> {
         let status = self.status();
         let mut body = json!({
             "title": status.canonical_reason(),
@@ -152,6 +158,11 @@ impl Problem {
         });
         if let Self::WeakPassword(reasons) = &self {
             body["reasons"] = json!(reasons);
+        }
+        if let Some(reference) = reference
+            && self.is_unavailable()
+        {
+            body["reference"] = json!(reference);
         }
         self.apply_to(respond("application/problem+json", body.to_string()))
     }

@@ -117,7 +117,7 @@ pub fn body(data: &[u8]) {
             ));
             let is_too_large = matches!(problem, Problem::PayloadTooLarge);
             assert_eq!(is_too_large, body.len() > MAX_BODY_BYTES);
-            assert_keeps_secret(&problem.into_response());
+            assert_keeps_secret(&problem.into_response(None));
         }
     }
 }
