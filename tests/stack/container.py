@@ -341,11 +341,11 @@ def run(arguments):
     emulator = subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, pass_fds=[lifeline], env=os.environ | {LIFELINE: str(lifeline)}
     )
-    signal.signal(signal.SIGTERM, lambda *_: emulator.terminate())
+    signal.signal(signal.SIGTERM, lambda *_: emulator.kill())
 
     def wait_for_end():
         sys.stdin.buffer.read()
-        emulator.terminate()
+        emulator.kill()
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     sys.exit(emulator.wait())
