@@ -101,7 +101,10 @@ async fn check_all(
     let ses = ses::client(&workspace.connection.config, env);
     findings.extend(ses::check_account(&ses).await);
     if let Ok(mailer) = &mailer {
-        findings.extend(ses::check_sender(&ses, mailer, env).await);
+        findings.push(ses::check_identity(&ses, &mailer.mail_from, env).await);
+        if let Some(name) = &mailer.configuration_set {
+            findings.extend(configuration_set::check(&ses, name).await);
+        }
         let is_aws = workspace.connection.is_aws;
         if is_aws || mailer.mail_from != defaults::MAIL_FROM {
             let region = workspace.connection.config.region();

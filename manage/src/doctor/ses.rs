@@ -8,10 +8,8 @@ use aws_sdk_sesv2::{
     types::SendQuota,
 };
 use aws_types::SdkConfig;
-use mailer::settings::MailerSettings;
 use rules::{address::EmailAddress, environment::Environment};
 
-use super::configuration_set;
 use crate::finding::Finding;
 
 /// Share of the daily quota above which to advise raising it.
@@ -92,23 +90,11 @@ fn check_quota(quota: &SendQuota) -> Finding {
     }
 }
 
-/// Checks the sender's identity, and the configuration set and its events if there is one.
-pub(super) async fn check_sender(
-    ses: &Client,
-    settings: &MailerSettings,
-    env: &Environment<'_>,
-) -> Vec<Finding> {
+/// Looks for a verified identity of the sender `from`: the one that `SES_IDENTITY` or
+/// `NEW_SES_IDENTITY` names, the address, or its domain.
+pub(super) async fn check_identity(ses: &Client, from: &str, env: &Environment<'_>) -> Finding {
     let identity = env.get("SES_IDENTITY");
     let identity = identity.or_else(|| env.get("NEW_SES_IDENTITY"));
-    let mut findings = vec![check_identity(ses, &settings.mail_from, identity).await];
-    if let Some(name) = &settings.configuration_set {
-        findings.extend(configuration_set::check(ses, name).await);
-    }
-    findings
-}
-
-/// Looks for a verified identity: the one named `identity`, the address, or its domain.
-async fn check_identity(ses: &Client, from: &str, identity: Option<String>) -> Finding {
     let subject = format!("SES identity of MAIL_FROM {from}");
     let address = sender_address(from);
     let domain = address.rsplit_once('@').map(|(_, domain)| domain);
