@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use local::gateway::{CHANGE_FORGOTTEN_PASSWORD, FORGOT_PASSWORD, WELL_KNOWN};
 use rules::weakness::Weakness;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{app::TestApp, http::send};
 use web::Problem;
 
@@ -142,6 +142,30 @@ async fn the_description_lists_exactly_the_possible_problems() {
                 answered_problems(resource),
                 "{path}"
             );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_operation_describes_the_responses_of_api_gateway() {
+    let app = TestApp::builder().manual_delivery().start().await;
+    let root = described(&app).await;
+    let paths = root["paths"].as_object().expect("paths");
+    for (path, method) in paths
+        .keys()
+        .flat_map(|path| ["get", "post"].map(|method| (path, method)))
+    {
+        let responses = &root["paths"][path][method]["responses"];
+        let statuses: &[&str] = match method {
+            _ if responses.is_null() => &[],
+            "post" => &["403", "413", "429", "500", "503"],
+            _ => &["429", "500", "503"],
+        };
+        for status in statuses {
+            let response = resolve(&root, &responses[status]);
+            let schema = &response["content"]["application/json"]["schema"];
+            let required = &resolve(&root, schema)["required"];
+            assert_eq!(*required, json!(["message"]), "{method} {path} {status}");
         }
     }
 }
