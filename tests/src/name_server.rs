@@ -42,10 +42,8 @@ struct Zone {
 impl NameServer {
     /// Starts a server without records.
     pub async fn start() -> Self {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let udp = udp.expect("a free port");
+        let (udp, tcp) = bind().await;
         let address = udp.local_addr().expect("a bound port");
-        let tcp = TcpListener::bind(address).await.expect("the same port");
         let zone = Arc::<Mutex<Zone>>::default();
         tokio::spawn(serve_udp(udp, zone.clone()));
         tokio::spawn(serve_tcp(tcp, zone.clone()));
@@ -117,6 +115,18 @@ fn absolute(name: &str) -> Name {
 fn relative(name: &Name) -> String {
     let name = name.to_ascii().to_ascii_lowercase();
     name.trim_end_matches('.').to_owned()
+}
+
+/// Binds both transports to one port, which must be free for both.
+async fn bind() -> (UdpSocket, TcpListener) {
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let tcp = tcp.expect("a free port");
+        let address = tcp.local_addr().expect("a bound port");
+        if let Ok(udp) = UdpSocket::bind(address).await {
+            return (udp, tcp);
+        }
+    }
 }
 
 async fn serve_udp(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
