@@ -16,7 +16,7 @@ import sys
 INIT_SECONDS = 10
 # File descriptor of a pipe that closes when `run` ends.
 LIFELINE = "CONTAINER_LIFELINE"
-# Headers that a server sets itself.
+# Headers that an HTTP server sets itself.
 CONNECTION_HEADERS = {"connection", "content-length", "date", "server", "transfer-encoding"}
 VALUE_OPTIONS = {"-p", "--label", "--add-host", "--tmpfs"}
 
@@ -142,7 +142,7 @@ def die_with_run():
 
 
 def function_environment(path):
-    """Returns the variables of the function's process, with those that Lambda sets and the emulator does not."""
+    """Returns the environment of the function's process, with the variables that Lambda sets and the emulator does not."""
     environment = json.loads((path / "environment.json").read_text())
     emulator = f"127.0.0.1:{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"
     logging = function_configuration(emulator, environment)["LoggingConfig"]
@@ -195,7 +195,7 @@ def forward(host, method, path, body, headers):
 
 
 class Instance:
-    """A running function, with a runtime API of its own."""
+    """A running function and its runtime API."""
 
     def __init__(self, task, environment, timeout_seconds):
         import queue
@@ -210,7 +210,7 @@ class Instance:
             cwd=task,
             env=environment | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api}"},
             stdin=subprocess.DEVNULL,
-            # The log.
+            # Standard error is the log.
             stdout=sys.stderr,
         )
 
@@ -233,7 +233,7 @@ class Instance:
         handler.respond(200, event, headers)
 
     def take_result(self, handler):
-        """Takes the response or the error of an invocation. The error of a start ends with the process."""
+        """Stores the response or the error of an invocation. Ignores an error at the start, because the process ends."""
         body = handler.read_body()
         if not handler.path.endswith("/init/error"):
             self.results.put(body)
@@ -271,7 +271,7 @@ class Instance:
             return None
 
     def wait(self, poll, deadline):
-        """Polls until there is a value, the process has ended, or the deadline is over."""
+        """Polls until there is a value, the process has ended, or the deadline has passed."""
         import time
 
         while True:
@@ -336,7 +336,7 @@ def run(arguments):
     import subprocess
     import threading
 
-    # Nothing is ever written to the pipe, and nobody but this process has its end for writing.
+    # Nothing is written to the pipe. Only this process has its write end, so it closes when this process ends.
     lifeline, _ = os.pipe()
     emulator = subprocess.Popen(
         arguments, stdin=subprocess.DEVNULL, pass_fds=[lifeline], env=os.environ | {LIFELINE: str(lifeline)}

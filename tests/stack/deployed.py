@@ -226,7 +226,7 @@ class Deployment:
         return next(row for row in rows if row["email"]["S"] == address.lower())
 
     def count(self, queue, name="ApproximateNumberOfMessages"):
-        """Returns the number of messages in a queue: the visible ones, unless another attribute is named."""
+        """Returns the number of visible messages in a queue, or the value of another attribute."""
         found = self.sqs.get_queue_attributes(QueueUrl=self.names[queue], AttributeNames=[name])
         return int(found["Attributes"][name])
 

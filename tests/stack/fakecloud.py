@@ -20,7 +20,7 @@ MISSING = f"fakecloud is not installed; see CONTRIBUTING.md or run `cargo instal
 
 CONTAINER = pathlib.Path(__file__).with_name("container.py")
 
-# The tables, and what is between the outbox and the mailer.
+# The tables, and everything between the outbox and the mailer.
 MAIL_RESOURCES = [
     "UsersTable",
     "TokensTable",
@@ -83,12 +83,12 @@ class Fakecloud:
             return False
 
     def inspect(self, path):
-        """Returns what the emulator says of itself."""
+        """Returns the emulator's report about itself."""
         with urllib.request.urlopen(f"{self.url}/_fakecloud/{path}", timeout=5) as response:
             return json.load(response)
 
     def act(self, path):
-        """Makes the emulator do what otherwise takes time."""
+        """Makes the emulator do at once what otherwise takes time."""
         urllib.request.urlopen(f"{self.url}/_fakecloud/{path}", data=b"", timeout=5).close()
 
     def client(self, service):

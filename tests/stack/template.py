@@ -37,7 +37,7 @@ def transformed(parameters, template=None):
 
 
 def previous(parameters):
-    """Returns the latest template in the history that makes another stack, and its commit; None if there is none.
+    """Returns the latest template in the history that describes another stack, and its commit; None if there is none.
 
     A shallow clone may have none."""
     git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)

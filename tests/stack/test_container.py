@@ -1,4 +1,4 @@
-"""The container command of fakecloud, container.py: what Lambda does with a function that fails, and what remains."""
+"""The container command of fakecloud, container.py: functions that fail, as on Lambda, and what they leave behind."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from fakecloud import Fakecloud
 from local_system import wait_until
 
 ROLE = "arn:aws:iam::123456789012:role/function"
-# A function in Python that listens on a port as long as it runs. It responds with the port and its variables, unless
+# A function in Python that listens on a port while it runs. It responds with the port and its variables, unless
 # the event asks for a failure.
 BOOTSTRAP = f"""#!{sys.executable}
 import json, os, socket, sys, time, urllib.request

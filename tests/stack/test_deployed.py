@@ -1,4 +1,4 @@
-"""The whole stack of template.yaml in fakecloud: a reset and the delivery of its emails, over the API's own HTTP.
+"""The whole stack of template.yaml in fakecloud: a reset, requested over HTTP, and the delivery of its emails.
 
 Everything happens once with a users table of the stack, and once with one of another application. Fixtures are the
 steps of one reset, in this order: requested, waiting, links, changed, bounced. Each test is about one step, so any
@@ -22,7 +22,7 @@ PARAMETERS = {
     "ClientLimit": "1000",
 }
 
-# Actions that a role allows and its function never calls, and who does.
+# Actions that a role allows although its function never calls them, and why.
 CALLED_BY_LAMBDA = {
     "sqs:ReceiveMessage": "Lambda reads the mail queue with the function's role",
     "sqs:DeleteMessage": "Lambda reads the mail queue with the function's role",
@@ -211,7 +211,7 @@ def test_one_notice_says_that_the_password_was_changed(changed):
 
 @pytest.fixture(scope="module")
 def bounced(stack, ada, changed):
-    """A user whose email bounces asks again. An email to another user follows, so nothing is still on the way."""
+    """A user whose email bounces asks again. Once an email to another user has arrived, nothing is still on the way."""
     known = len(stack.emails(BOUNCING))
     stack.forgot(BOUNCING)
     wait_until(lambda: "recovery_suppression" in stack.user(BOUNCING), "the bounce at the user")
@@ -250,7 +250,7 @@ def test_the_rule_ignores_other_configuration_sets(stack):
     assert not matches_rule(stack, "another")
 
 
-# The roles. fakecloud itself enforces them for DynamoDB, and not for SES.
+# The roles. fakecloud enforces them for DynamoDB, but not for SES.
 
 
 def needs(stack, function):
@@ -280,7 +280,7 @@ def table_arn(request):
 
 def grants(stack, function):
     """Returns the actions that the function's role allows, each with its resource."""
-    # fakecloud has the ARN in place of the name.
+    # fakecloud has a role's ARN in place of its name.
     iam, role = stack.cloud.client("iam"), stack.names[f"{function}Role"].rpartition("/")[2]
     assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
     return {

@@ -81,7 +81,7 @@ def bodies(mail):
     mail.put(id={"S": "other"}, kind={"S": "another"})
     mail.put(id={"S": "changed#1"}, kind={"S": "password_changed"})
     messages = mail.take("MailQueueUrl", 3)
-    # Whatever else the pipe passed would have arrived by now: it delivers within half a second.
+    # Anything else that the pipe passed would have arrived by now: it delivers within half a second.
     time.sleep(1)
     return [json.loads(one["Body"]) for one in [*messages, *mail.receive("MailQueueUrl")]]
 

@@ -22,7 +22,7 @@ BEFORE, DURING, AFTER = (
 
 @pytest.fixture(scope="module")
 def older():
-    """The older template, and the parameters that both know."""
+    """The older template, and the parameters that both templates have."""
     parameters = PARAMETERS | {"MailFrom": f"no-reply@{DOMAIN}"}
     found = template.previous(parameters)
     if not found:
@@ -37,7 +37,7 @@ def older():
 def upgraded(cloud, older):
     """The stack after the upgrade, and the responses to all requests by address.
 
-    Until the upgrade is done, SES refuses the sender, so no email leaves the stack."""
+    Until the upgrade has ended, SES refuses the sender, so no email leaves the stack."""
     template, parameters = older
     stack = Deployment(cloud, "upgrade", parameters, template)
     for address in [*BEFORE, *DURING, *AFTER]:
