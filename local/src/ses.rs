@@ -98,7 +98,7 @@ async fn configuration_set(Path(name): Path<String>) -> Response {
     Json(json!({ "ConfigurationSetName": name })).into_response()
 }
 
-/// Describes the destination that the mailer needs, because it gets all events.
+/// Returns the event destination that the mailer needs. The simulator reports every event anyway.
 async fn event_destinations() -> Response {
     let destination = json!({
         "Name": "events",

@@ -1,4 +1,4 @@
-//! `doctor` reads the DNS of the sender's domain, and prints the records that are missing.
+//! `doctor` reads the DNS records of the sender's domain and prints those that are missing.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// Starts with everything in place, as SES's documentation asks for it.
+    /// Starts with every record that SES's documentation asks for.
     async fn start() -> Self {
         let app = TestApp::builder().start().await;
         let mut env = operator(&app);
@@ -59,7 +59,7 @@ impl Sender {
         self.dns.txt(&dmarc, "v=DMARC1; p=reject");
     }
 
-    /// Lets SES know these identities only.
+    /// Gives SES only these identities.
     fn identities(&self, identities: Value) {
         self.app.ses.intercept(move |call| {
             let Some(name) = call.operation.strip_prefix("GET /v2/email/identities/") else {

@@ -31,7 +31,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 /// Returns the distinct values of the field `name`, null if it is missing, in the lines of
-/// `function`: one line per request at least.
+/// `function`: at least one line per request.
 async fn values(function: &Function, name: &str, requests: usize) -> BTreeSet<String> {
     let look = async || {
         let lines = lines(&function.logs());

@@ -78,7 +78,7 @@ async fn front(
     front_with(app, HeaderMap::new(), alter).await
 }
 
-/// Starts one that also adds the headers `added` to each request.
+/// Starts a server like that of [`front`] that also adds the headers `added` to each request.
 async fn front_with(
     app: &TestApp,
     added: HeaderMap,

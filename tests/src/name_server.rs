@@ -21,7 +21,7 @@ use tokio::{
 /// Longest string of a TXT record, in bytes.
 const MAX_STRING: usize = 255;
 
-/// A name server that responds over UDP and TCP from the records it is given.
+/// A name server that responds over UDP and TCP with the records that it was given.
 #[derive(Clone)]
 pub struct NameServer {
     address: SocketAddr,
@@ -86,7 +86,7 @@ impl NameServer {
         self.zone().codes.push((name.to_owned(), code));
     }
 
-    /// Leaves queries for `name` without a response.
+    /// Ignores queries for `name`.
     pub fn ignore(&self, name: &str) {
         self.zone().silent.insert(name.to_owned());
     }
@@ -156,7 +156,7 @@ async fn serve_tcp(listener: TcpListener, zone: Arc<Mutex<Zone>>) {
     }
 }
 
-/// Serves the queries of one connection, each behind its length.
+/// Serves the queries of one connection. Each follows its length.
 async fn serve_stream(mut stream: TcpStream, zone: &Mutex<Zone>) -> std::io::Result<()> {
     loop {
         let length = stream.read_u16().await?;

@@ -142,7 +142,7 @@ def die_with_run():
 
 
 def function_environment(path):
-    """Returns the environment of the function's process, with the variables that Lambda sets and the emulator does not."""
+    """Returns the variables of the function's process, including those that Lambda sets and the emulator does not."""
     environment = json.loads((path / "environment.json").read_text())
     emulator = f"127.0.0.1:{environment['AWS_ENDPOINT_URL'].rpartition(':')[2]}"
     logging = function_configuration(emulator, environment)["LoggingConfig"]
@@ -233,7 +233,7 @@ class Instance:
         handler.respond(200, event, headers)
 
     def take_result(self, handler):
-        """Stores the response or the error of an invocation. Ignores an error at the start, because the process ends."""
+        """Stores the response or error of an invocation. An error at the start ends the process, so it is ignored."""
         body = handler.read_body()
         if not handler.path.endswith("/init/error"):
             self.results.put(body)

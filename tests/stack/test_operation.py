@@ -44,7 +44,7 @@ def test_smoke_reports_what_does_not_hold(stack, cloud):
 
 
 def test_doctor_finds_everything_in_order(stack):
-    # Nothing listens on this port, because no name server knows the API's host or the sender's domain.
+    # Nothing listens on this port: no name server knows the API's host or the sender's domain.
     [port] = free_ports(1)
     _, output = stack.manage("doctor", "--output", "json", "--name-server", f"127.0.0.1:{port}")
     checked = ("settings", "table", "pipe", "queue", "SES")

@@ -427,7 +427,7 @@ fn report(id: &str, content: &Content, handled: Result<MessageResult, RetryReaso
     let account = account.as_deref().unwrap_or_default();
     match handled {
         Ok(MessageResult::Sent) => {
-            // The canary's emails would hide a high rate of bounces among the others.
+            // The canary's emails would lower the bounce rate of the others.
             if !content.account().is_some_and(is_canary) {
                 count(Metric::MailsSent);
             }

@@ -1,4 +1,4 @@
-//! The checks whether the stack's canary gets its emails.
+//! The checks that the stack's canary can get its emails.
 
 use request::settings::RequestSettings;
 use rules::{address::EmailAddress, canary, environment::Environment};
@@ -15,7 +15,7 @@ pub(super) async fn check(workspace: &Workspace, env: &Environment<'_>) -> Vec<F
         return Vec::new();
     }
     let mut findings = vec![check_account(workspace, env).await];
-    // `doctor` reports settings that cannot be read.
+    // The check of the settings reports those that cannot be read.
     if let Ok(settings) = RequestSettings::read(env) {
         findings.push(check_limit(&settings));
     }

@@ -6,8 +6,7 @@ use aws_types::SdkConfig;
 
 use crate::finding::Finding;
 
-/// Concurrent calls that AWS keeps for functions without a reservation, in an account that has
-/// more.
+/// Concurrent calls that AWS keeps for functions without a reservation, if the account may run more.
 const ALWAYS_UNRESERVED: i32 = 100;
 
 const SUBJECT: &str = "Lambda concurrency";

@@ -19,10 +19,10 @@ use self::{
 };
 use crate::finding::Finding;
 
-/// Findings about one method of authentication.
+/// Findings about DKIM or SPF.
 struct Authentication {
     findings: Vec<Finding>,
-    /// The domain that it authenticates; `None` if it fails.
+    /// Domain that the method authenticates; `None` if it fails.
     domain: Option<String>,
 }
 
@@ -75,7 +75,7 @@ async fn check_domain(
 ) -> Vec<Finding> {
     let walk = TreeWalk::from(from, dns);
     let Some(dkim) = &identity.dkim else {
-        // The local SES signs nothing.
+        // The local SES does not sign.
         return vec![check_dmarc(&walk.await, from, &identity.domain)];
     };
     let (dkim, mail_from, walk) = tokio::join!(
@@ -149,7 +149,7 @@ fn not_asked(subject: String, error: &LookupError) -> Finding {
     Finding::advice(subject, error.to_string(), advice)
 }
 
-/// Writes a record as zone files and DNS consoles have it.
+/// Formats a record as zone files and DNS consoles do.
 fn record(name: &str, kind: &str, value: &str) -> String {
     format!("{name} {kind} {value}")
 }

@@ -10,8 +10,8 @@ use crate::{finding::Finding, workspace::Workspace};
 const TABLE_NAME: &str = "USERS_TABLE_NAME";
 const KEY_ARN: &str = "USERS_TABLE_KMS_KEY_ARN";
 
-/// Checks whether the stack's functions may use the key of its users table. Returns `None` for a
-/// table that the stack created, which has a key of AWS.
+/// Checks whether the stack's functions may use the key of the users table. Returns `None` for a
+/// table that the stack created, because AWS's own key encrypts it.
 pub(super) async fn check(
     workspace: &Workspace,
     table: &str,

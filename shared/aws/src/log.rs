@@ -3,7 +3,7 @@
 //! Events of other crates are logged only at WARN and above, whatever the level: the runtime and
 //! the SDK log whole payloads at lower levels, and a payload may contain a password.
 //!
-//! A line also has the fields of the spans around its event, as members of the same object.
+//! A line also contains the fields of the spans around its event, in the same object.
 
 use std::fmt;
 
@@ -81,7 +81,7 @@ where
 /// Adds the fields of an event's spans to its JSON object.
 ///
 /// `tracing_subscriber` can only nest them, and parses them again for each event. At the top level,
-/// a field has the same name in these lines and in the API's access log.
+/// a field has the same name as in the API's access log.
 struct WithSpanFields(Format<Json>);
 
 impl<S> FormatEvent<S, JsonFields> for WithSpanFields

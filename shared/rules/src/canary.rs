@@ -1,5 +1,5 @@
 //! The canary: an account for which the stack requests an email every five minutes. If none is
-//! delivered, something between the API's function and SES is broken.
+//! delivered, something between `request` and SES is broken.
 
 use chrono::TimeDelta;
 

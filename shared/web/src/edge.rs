@@ -52,8 +52,8 @@ impl Edge {
         self.secrets.is_empty() || self.is_proven_by(headers)
     }
 
-    /// Returns the client of `request`: as the edge saw it if the request comes from the edge, else
-    /// as the gateway saw it.
+    /// Returns the client of `request` as the edge saw it, or as the gateway saw it if the request
+    /// did not come through the edge.
     pub(crate) fn client_network(&self, request: &Request<Body>) -> ClientNetwork {
         let headers = request.headers();
         match &self.client_address_header {

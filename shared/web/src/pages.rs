@@ -258,7 +258,7 @@ fn invalid_field(problem: &Problem) -> Option<&'static str> {
 
 struct FormError<'a> {
     text: String,
-    /// What to tell the operator, if the service is at fault.
+    /// ID to quote to the operator, if the service is at fault.
     reference: Option<&'a str>,
 }
 

@@ -1,4 +1,4 @@
-//! The fields of a request that each of its log lines has.
+//! The fields that every log line of a request has.
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::Request;
@@ -15,7 +15,7 @@ use tracing::Span;
 const MAX_ID_CHARS: usize = 64;
 /// Minimum length of the key for [`LogClient::Digest`].
 const MIN_KEY_CHARS: usize = 32;
-/// Length of a client's digest: enough to tell a million clients apart.
+/// Length of a client's digest in bytes. Eight tell a million clients apart.
 const DIGEST_BYTES: usize = 8;
 
 /// How log lines identify the client.
@@ -79,8 +79,8 @@ pub(crate) fn span(request: &Request<Body>, client: ClientNetwork, log_client: &
     )
 }
 
-/// Returns the ID that the gateway gave `request`, if it can be logged. A load balancer gives none,
-/// so there it is Lambda's.
+/// Returns the ID that the gateway gave `request`, if it can be logged. Behind a load balancer,
+/// which gives none, it is Lambda's ID.
 pub(crate) fn request_id(request: &Request<Body>) -> Option<&str> {
     let id = match request.request_context_ref()? {
         RequestContext::ApiGatewayV2(context) => context.request_id.as_deref(),

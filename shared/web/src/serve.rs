@@ -35,10 +35,10 @@ pub struct Site {
     pub theme: Theme,
 }
 
-/// Responds to `request` with `handler`, which sees only GET, HEAD and POST of `resource` that came
-/// through the edge, if there is one.
+/// Responds to `request` with `handler`, which gets only GET, HEAD and POST requests for `resource`,
+/// and only those that came through the edge, if there is one.
 ///
-/// Every line logged meanwhile has the fields of the request. Every response, including that of a
+/// Every line logged by the handler has the request's fields. Every response, including that of a
 /// panic, gets the security and CORS headers.
 pub async fn serve<F>(
     resource: Resource,
@@ -76,7 +76,7 @@ where
     let reference = request_id(&request).map(str::to_owned);
     let result = match (Target::of(&request, resource), request.method()) {
         _ if !site.edge.admits(request.headers()) => forbidden(resource, site, &request),
-        // Without it, a page could not read why its request fails.
+        // Before the path is checked, so a page can read the 404 of an unknown path.
         _ if is_preflight => Ok(preflight()),
         (Target::Unknown, _) => Err(Problem::NotFound),
         (Target::WellKnown, &Method::GET | &Method::HEAD) => Ok(redirect_well_known()),

@@ -1,4 +1,4 @@
-//! The check that DMARC passes: DKIM or SPF must authenticate the sender's organization.
+//! The check of DMARC alignment: DKIM or SPF must authenticate the sender's organization.
 
 use super::{
     Authentication,
@@ -9,7 +9,7 @@ use super::{
 use crate::finding::Finding;
 
 /// Checks whether DKIM or SPF authenticates the domain `from`. Returns `None` if the domain has no
-/// DMARC record, because nothing then says where its organization ends.
+/// DMARC record, because its organizational domain is then unknown.
 pub(super) async fn check(
     dns: &Dns,
     walk: &TreeWalk,
@@ -40,7 +40,7 @@ pub(super) async fn check(
     })
 }
 
-/// Returns whether `method` authenticates the organization of `from`, and a text that says so.
+/// Returns whether `method` authenticates the organization of `from`, and a description.
 async fn describe(
     dns: &Dns,
     walk: &TreeWalk,

@@ -32,7 +32,7 @@ impl Policy {
     }
 }
 
-/// A DMARC record. A tag that is missing or invalid has its default.
+/// A DMARC record. Missing and invalid tags have their defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Record {
     /// `p`
@@ -83,8 +83,8 @@ fn public_suffix(value: &str) -> Option<bool> {
     }
 }
 
-/// The DMARC records of a domain and its parents, which say where its organization ends. This
-/// replaces the list of public suffixes of older versions of DMARC.
+/// The DMARC records of a domain and its parents, which determine its organizational domain. Older
+/// versions of DMARC used the public suffix list instead.
 pub(super) struct TreeWalk {
     domain: String,
     /// The records and their domains, from the longest name to the shortest.

@@ -11,7 +11,7 @@ use super::dmarc::parents;
 
 /// The identity of a sender.
 pub(super) enum Identity {
-    /// The address, while SES knows none of its domains.
+    /// The address only: SES knows neither its domain nor a parent.
     Address,
     Domain(Box<DomainIdentity>),
 }

@@ -1,4 +1,4 @@
-//! The check of the MAIL FROM domain, which SPF is about.
+//! The check of the MAIL FROM domain, whose SPF record receivers read.
 
 use aws_sdk_sesv2::types::{
     BehaviorOnMxFailure, MailFromAttributes, MailFromDomainStatus as Status,

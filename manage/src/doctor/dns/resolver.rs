@@ -1,4 +1,4 @@
-//! Lookups in the DNS.
+//! DNS lookups.
 
 use std::{
     net::{AddrParseError, IpAddr, SocketAddr},
@@ -51,7 +51,7 @@ pub(super) struct LookupError {
 pub(super) struct Dns(TokioResolver);
 
 impl Dns {
-    /// Builds a client of `server`, or else of the system's name servers.
+    /// Builds a client that queries `server`, or the system's name servers by default.
     pub(super) fn new(server: Option<NameServerArg>) -> Result<Self> {
         let mut builder = match server {
             Some(server) => {

@@ -2,11 +2,11 @@
 
 use super::resolver::{Dns, LookupError};
 
-/// Authorizes SES's servers.
+/// Mechanism that authorizes SES's servers.
 const SES_MECHANISM: &str = "include:amazonses.com";
 /// The record of a domain that only SES sends for.
 pub(super) const SES_RECORD: &str = "v=spf1 include:amazonses.com ~all";
-/// Maximum number of terms that cost a lookup (RFC 7208 §4.6.4). Those of included records count too.
+/// Maximum number of terms that cost a lookup (RFC 7208 §4.6.4). Terms of included records count too.
 const MAX_LOOKUPS: usize = 10;
 
 /// The verdict on the SPF records of a domain.
