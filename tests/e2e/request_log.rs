@@ -82,7 +82,7 @@ async fn every_line_of_a_request_has_the_ids_of_gateway_and_lambda() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_no_id_is_neither_logged_nor_shown() {
+async fn a_malformed_id_is_neither_logged_nor_shown() {
     let app = TestApp::with_ada_and_manual_delivery().await;
     app.dynamodb.intercept(|_| unavailable());
     let request = Function::start("request", &app.environment());

@@ -201,7 +201,7 @@ def latest_move(stack, arn):
     return stack.sqs.list_message_move_tasks(SourceArn=arn)["Results"][0]
 
 
-def test_a_queue_that_is_no_dead_letter_queue_is_refused(stack):
+def test_only_a_dead_letter_queue_is_accepted(stack):
     queue = stack.outputs["MailQueueUrl"]
     status, output = stack.manage("unsent", "redrive", "--stack", STACK, "--queue-url", queue)
     assert status == 1

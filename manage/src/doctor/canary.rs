@@ -33,7 +33,7 @@ async fn check_account(workspace: &Workspace, env: &Environment<'_>) -> Finding 
         ),
         Ok((None, _)) => Finding::problem(
             subject,
-            "does not exist, so CanaryAlarm is on",
+            "does not exist, so the canary gets no email",
             workspace.advice_to_add(canary::ADDRESS),
         ),
         Ok((Some(user), _)) => {

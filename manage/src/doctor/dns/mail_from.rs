@@ -106,7 +106,7 @@ fn check_status(
         Status::Success => Finding::ok(subject, "leads to SES, which uses the domain"),
         Status::Failed => Finding::problem(
             subject,
-            format!("leads to SES, but SES no longer looks for it: {effect}"),
+            format!("points to SES, but SES has given up looking for it: {effect}"),
             format!(
                 "`aws sesv2 put-email-identity-mail-from-attributes --email-identity {identity} \
                  --mail-from-domain {}`",
@@ -115,7 +115,7 @@ fn check_status(
         ),
         _ => Finding::advice(
             subject,
-            format!("leads to SES, which has not seen it yet: {effect}"),
+            format!("points to SES, which has not found it yet: {effect}"),
             "wait: SES looks for it for up to 72 hours",
         ),
     }
