@@ -123,7 +123,7 @@ async fn a_domain_with_all_records_passes() {
     assert_eq!(output.code, 0, "{output:?}");
     for (what, detail) in [
         ("DKIM of example.com", "SES signs"),
-        ("MAIL FROM domain bounce.example.com, MX", "leads to SES"),
+        ("MAIL FROM domain bounce.example.com, MX", "points to SES"),
         ("MAIL FROM domain bounce.example.com, SPF", "authorizes SES"),
         (
             "DMARC of example.com",
@@ -323,14 +323,14 @@ async fn the_status_in_ses_counts_too() {
             json!("PENDING"),
             "DKIM",
             "problem",
-            "has not seen them yet",
+            "has not found them yet",
         ),
         (
             "/DkimAttributes/Status",
             json!("FAILED"),
             "DKIM",
             "problem",
-            "no longer looks",
+            "has given up looking",
         ),
         (
             "/DkimAttributes/Status",
@@ -358,7 +358,7 @@ async fn the_status_in_ses_counts_too() {
             json!("FAILED"),
             "MAIL FROM",
             "problem",
-            "no longer looks",
+            "has given up looking",
         ),
     ] {
         let identity = with(identity("example.com"), pointer, value);

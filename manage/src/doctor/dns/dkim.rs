@@ -60,7 +60,7 @@ fn check_status(subject: String, domain: &str, dkim: &DkimAttributes) -> Finding
         ),
         Some(Status::Failed) => Finding::problem(
             subject,
-            "has its records, but SES no longer looks for them and does not sign",
+            "has its records, but SES has given up looking for them and does not sign",
             "start the DKIM verification again in the SES console",
         ),
         Some(Status::NotStarted) | None => Finding::problem(
@@ -73,7 +73,7 @@ fn check_status(subject: String, domain: &str, dkim: &DkimAttributes) -> Finding
         ),
         Some(_) => Finding::problem(
             subject,
-            "has its records, but SES has not seen them yet and does not sign",
+            "has its records, but SES has not found them yet and does not sign",
             "wait: SES looks for them for up to 72 hours",
         ),
     }

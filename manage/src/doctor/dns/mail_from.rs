@@ -103,7 +103,7 @@ fn check_status(
     effect: &str,
 ) -> Finding {
     match mail_from.mail_from_domain_status() {
-        Status::Success => Finding::ok(subject, "leads to SES, which uses the domain"),
+        Status::Success => Finding::ok(subject, "points to SES, which uses the domain"),
         Status::Failed => Finding::problem(
             subject,
             format!("points to SES, but SES has given up looking for it: {effect}"),
