@@ -31,6 +31,8 @@ const OPTIONAL_OUTPUTS: [(&str, &str); 5] = [
     ("MailPipeName", "MAIL_PIPE_NAME"),
 ];
 
+/// What CloudFormation returns for the value of a `NoEcho` parameter.
+const HIDDEN: &str = "****";
 /// Stands in for the value of a `NoEcho` parameter, which CloudFormation has checked and hides. It is
 /// a valid `ORIGIN_SECRET` and `LOG_CLIENT_KEY`, the only such settings.
 const HIDDEN_VALUE: &str = "hidden-by-CloudFormation-because-of-NoEcho";
@@ -100,8 +102,7 @@ fn describe_error(error: &SdkError<DescribeStacksError>, description: &str) -> a
 fn parameters(stack: &Stack) -> BTreeMap<String, String> {
     let setting = |parameter: &Parameter| {
         let (key, value) = (parameter.parameter_key()?, parameter.parameter_value()?);
-        let is_hidden = !value.is_empty() && value.bytes().all(|byte| byte == b'*');
-        let value = if is_hidden { HIDDEN_VALUE } else { value };
+        let value = if value == HIDDEN { HIDDEN_VALUE } else { value };
         Some((variable(key), value.to_owned()))
     };
     stack.parameters().iter().filter_map(setting).collect()

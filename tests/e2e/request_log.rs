@@ -138,7 +138,9 @@ async fn the_client_is_logged_as_the_setting_says_and_never_in_full() {
 async fn concurrent_requests_keep_their_own_ids() {
     let app = TestApp::builder().manual_delivery().start().await;
     let log_start = mark();
-    let emails: Vec<String> = (0..20).map(|n| format!("user-{n}@example.com")).collect();
+    // The log also has the lines of other tests, so no other test uses these addresses.
+    let emails = (0..20).map(|n| format!("concurrent-{n}@example.com"));
+    let emails: Vec<String> = emails.collect();
     let responses = join_all(emails.iter().map(|email| app.request_reset(email))).await;
     let lines = lines(&captured_since(log_start));
     for (email, response) in emails.iter().zip(&responses) {

@@ -36,16 +36,27 @@ def transformed(parameters, template=None):
     return transform(template, dict(parameters), NoManagedPolicies())
 
 
-def previous(parameters):
-    """Returns the latest template in the history that describes another stack, and its commit; None if there is none.
+def oldest(parameters):
+    """Returns the oldest template in the history from which a stack is upgraded without the steps in docs/upgrade.md,
+    and its commit; None if no such template describes another stack.
 
-    A shallow clone may have none."""
+    Those steps are for stacks without a pipe or with aliases. A shallow clone may have no older template."""
     git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+    found = None
     for commit in git(["git", "log", "--format=%H", "--", "template.yaml"]).stdout.split():
-        older = yaml_parse(git(["git", "show", f"{commit}:template.yaml"]).stdout)
-        if transformed(parameters, older) != transformed(parameters):
-            return older, commit
-    return None
+        text = git(["git", "show", f"{commit}:template.yaml"]).stdout
+        if "AWS::Pipes::Pipe" not in text or "AutoPublishAlias" in text:
+            break
+        older = yaml_parse(text)
+        if configuration(older, parameters) != configuration(load(), parameters):
+            found = older, commit
+    return found
+
+
+def configuration(template, parameters):
+    """Returns the type and the properties of each resource."""
+    resources = transformed(parameters, template)["Resources"]
+    return {name: (resource["Type"], resource.get("Properties")) for name, resource in resources.items()}
 
 
 class NoManagedPolicies:

@@ -85,10 +85,12 @@ def test_the_edge_sends_the_secret_in_the_header_that_the_functions_read():
 
 
 def test_the_edge_passes_exactly_what_the_functions_read():
-    read = re.findall(
-        r"(?:\.(?:get|get_all|contains_key)\(\s*|headers(?:\(\))?, )header::([A-Z_]+)\b", web_code(), re.DOTALL
-    )
-    read = {name.replace("_", "-").lower() for name in read} | {"cloudfront-viewer-address"}
+    reads = r"(?:\.(?:get|get_all|contains_key)\(\s*|headers(?:\(\))?, )"
+    constants = re.findall(rf"{reads}header::([A-Z_]+)\b", web_code())
+    texts = re.findall(rf'{reads}"([a-z-]+)"', web_code())
+    read = {name.replace("_", "-").lower() for name in constants} | {"cloudfront-viewer-address", *texts}
+    # A load balancer's, which has no edge in front of it.
+    read.remove("x-forwarded-for")
     headers = POLICY["HeadersConfig"]
     assert headers["HeaderBehavior"] == "whitelist"
     assert {name.lower() for name in headers["Headers"]} == read
@@ -105,7 +107,14 @@ def test_the_edge_changes_and_keeps_no_response():
     caching_disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
     assert behavior["CachePolicyId"] == caching_disabled
     assert not {"ResponseHeadersPolicyId", "FunctionAssociations", "LambdaFunctionAssociations"} & behavior.keys()
-    assert not {"CacheBehaviors", "CustomErrorResponses", "DefaultRootObject"} & DISTRIBUTION.keys()
+    assert not {"CacheBehaviors", "DefaultRootObject"} & DISTRIBUTION.keys()
+
+
+def test_the_edge_keeps_no_error():
+    # Cache-Control does not apply to these errors:
+    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/custom-error-pages-expiration.html
+    expected = [{"ErrorCode": code, "ErrorCachingMinTTL": 0} for code in (500, 502, 503, 504)]
+    assert DISTRIBUTION["CustomErrorResponses"] == expected
 
 
 def test_the_edge_speaks_https_only():

@@ -1,4 +1,4 @@
-"""An upgrade from the previous template of the history, with emails owed on the way, in fakecloud.
+"""An upgrade from the oldest template that needs no special steps, with emails owed on the way, in fakecloud.
 
 The code is the same before and after: the binaries of older commits are not built."""
 
@@ -24,7 +24,7 @@ BEFORE, DURING, AFTER = (
 def older():
     """The older template, and the parameters that both templates have."""
     parameters = PARAMETERS | {"MailFrom": f"no-reply@{DOMAIN}"}
-    found = template.previous(parameters)
+    found = template.oldest(parameters)
     if not found:
         deployed.NOTES["upgrade"] = "upgrade: skipped, because this clone has no older template"
         pytest.skip("no older template in this clone")

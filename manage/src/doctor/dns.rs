@@ -33,6 +33,7 @@ pub(super) async fn check(
     region: Option<&Region>,
     sender: &str,
 ) -> Vec<Finding> {
+    let sender = sender.to_ascii_lowercase();
     let Some((_, from)) = sender.rsplit_once('@') else {
         return Vec::new();
     };
@@ -47,8 +48,8 @@ pub(super) async fn check(
             )];
         }
     };
-    match identity::find(ses, sender, from).await {
-        Some(Identity::Address) => vec![address_only(sender, from)],
+    match identity::find(ses, &sender, from).await {
+        Some(Identity::Address) => vec![address_only(&sender, from)],
         Some(Identity::Domain(identity)) => check_domain(&dns, &identity, region, from).await,
         // The check of the SES identity reports why there is none.
         None => vec![check_dmarc(&TreeWalk::from(from, &dns).await, from, from)],

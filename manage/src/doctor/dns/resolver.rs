@@ -127,7 +127,7 @@ fn config(NameServerArg(server): NameServerArg) -> ResolverConfig {
 /// Returns a name in lower case, without the dot at its end.
 fn text(name: &Name) -> String {
     let text = name.to_ascii().to_ascii_lowercase();
-    text.trim_end_matches('.').to_owned()
+    text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]
