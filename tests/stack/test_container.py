@@ -15,6 +15,8 @@ import pytest
 from fakecloud import Fakecloud
 from local_system import wait_until
 
+pytestmark = pytest.mark.fakecloud
+
 ROLE = "arn:aws:iam::123456789012:role/function"
 # A function in Python that listens on a port while it runs. It responds with the port and its variables, unless
 # the event asks for a failure.

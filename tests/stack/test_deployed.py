@@ -14,6 +14,8 @@ import pytest
 from deployed import CHANGE, FORGOT, FUNCTIONS, WORKED, Deployment
 from local_system import wait_until
 
+pytestmark = pytest.mark.fakecloud
+
 BOUNCING = "bounce@simulator.amazonses.com"
 PARAMETERS = {
     # Without a cool-down, two emails may follow each other within a second.

@@ -139,6 +139,7 @@ def test_samples_of_the_firewall_contain_no_cookie_or_query():
     assert fields == {("SINGLE_HEADER", "cookie"), ("SINGLE_HEADER", "authorization"), ("QUERY_STRING",)}
 
 
+@pytest.mark.fakecloud
 def test_a_rotation_changes_the_secret_of_the_same_distribution(monkeypatch):
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -170,6 +171,7 @@ def test_a_rotation_changes_the_secret_of_the_same_distribution(monkeypatch):
         assert deploy("update_stack", "stack_update_complete", rotated) == (identifier, "1" * 32, domain)
 
 
+@pytest.mark.fakecloud
 def test_a_rotation_refuses_no_request_through_the_edge(cloud):
     old, new = "0" * 32, "1" * 32
     parameters = template.REQUIRED | {

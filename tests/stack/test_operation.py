@@ -10,6 +10,8 @@ from deployed import WORKED, Deployment
 from local_system import free_ports, wait_until
 from test_deployed import PARAMETERS
 
+pytestmark = pytest.mark.fakecloud
+
 SMOKE = "success@simulator.amazonses.com"
 BAD, GOOD = "bad@example.com", ["good-1@example.com", "good-2@example.com"]
 # Something else wrote this attribute of the mailer's, so DynamoDB refuses every update of the row.

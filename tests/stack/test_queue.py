@@ -12,6 +12,8 @@ import pytest
 from fakecloud import MAIL_RESOURCES
 from local_system import wait_until
 
+pytestmark = pytest.mark.fakecloud
+
 ADDRESS = "ada@example.com"
 PARAMETERS = {"MailFrom": "no-reply@example.com"}
 ROW = "request#192.0.2.1#1767605400"

@@ -10,6 +10,8 @@ import pytest
 from fakecloud import MAIL_RESOURCES
 from local_system import wait_until
 
+pytestmark = pytest.mark.fakecloud
+
 STACK = "unsent"
 PARAMETERS = {"MailFrom": "no-reply@example.com"}
 STATE, REASON = "waiting", "SendEmail: SendingPausedException"

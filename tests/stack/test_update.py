@@ -8,6 +8,8 @@ from deployed import CHANGE, FORGOT, WORKED, Deployment
 from local_system import wait_until
 from test_deployed import PARAMETERS
 
+pytestmark = pytest.mark.fakecloud
+
 ADA, BEA, CANARY = "ada@update.example.com", "bea@update.example.com", "success+canary@simulator.amazonses.com"
 BEFORE = PARAMETERS | {
     "MailFrom": "no-reply@update.example.com",

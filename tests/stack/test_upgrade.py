@@ -13,6 +13,8 @@ from deployed import WORKED, Deployment
 from local_system import wait_until
 from test_deployed import PARAMETERS
 
+pytestmark = pytest.mark.fakecloud
+
 DOMAIN = "upgrade.example.com"
 BEFORE, DURING, AFTER = (
     [f"{when}-{number}@{DOMAIN}" for number in range(count)]
